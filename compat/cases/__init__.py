@@ -1,0 +1,1 @@
+"""The cases, one module per client or promise. Importing a module registers its cases."""

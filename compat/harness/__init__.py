@@ -1,0 +1,1 @@
+"""The harness of the compatibility run: install, start brokers, run cases, report."""
