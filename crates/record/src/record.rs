@@ -1,0 +1,221 @@
+//! Records inside a batch: an iterator that checks while it walks and borrows everything.
+//!
+//! A record is `varint length, int8 attributes, varlong timestampDelta, varint offsetDelta,
+//! varint keyLength, key, varint valueLength, value, varint headerCount, headers`; a length of -1
+//! is null. Timestamp deltas may be negative: a cleaned batch counts them from its delete horizon.
+//!
+//! The iterator yields exactly the number of records that the header states, with offset deltas
+//! strictly ascending and at most lastOffsetDelta, no byte left over in any record or behind the
+//! last; else it yields one error and then ends. It does not check that header keys are UTF-8, nor
+//! that a codec or an offset is what a producer should have sent.
+
+use crate::varint::{read_nullable_bytes, read_varint, read_varlong};
+use crate::{BatchHeader, RecordError, TimestampType};
+
+/// One record; its bytes are borrowed from the batch or from the decompressor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'b> {
+    /// Absolute offset.
+    pub offset: i64,
+    /// Absolute timestamp; the batch's maxTimestamp for LogAppendTime.
+    pub timestamp: i64,
+    pub key: Option<&'b [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'b [u8]>,
+    pub headers: Headers<'b>,
+    /// From the key's length to the end of the headers: what a rebuilt batch takes over verbatim.
+    pub(crate) tail: &'b [u8],
+}
+
+/// The headers of a record, still encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers<'b> {
+    raw: &'b [u8],
+    count: u32,
+}
+
+impl<'b> Headers<'b> {
+    /// How many headers there are.
+    pub fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The encoded bytes, the count included.
+    pub fn raw(&self) -> &'b [u8] {
+        self.raw
+    }
+
+    /// Keys and values in their order; a key may come twice.
+    pub fn iter(&self) -> HeadersIter<'b> {
+        let mut rest = self.raw;
+        // The count was checked when the record was read; only the bytes behind it matter here.
+        let left = if read_varint(&mut rest).is_some() {
+            self.count
+        } else {
+            0
+        };
+        HeadersIter { rest, left }
+    }
+}
+
+impl<'b> IntoIterator for Headers<'b> {
+    type Item = (&'b [u8], Option<&'b [u8]>);
+    type IntoIter = HeadersIter<'b>;
+
+    fn into_iter(self) -> HeadersIter<'b> {
+        self.iter()
+    }
+}
+
+/// Iterator of [`Headers`].
+#[derive(Debug, Clone)]
+pub struct HeadersIter<'b> {
+    rest: &'b [u8],
+    left: u32,
+}
+
+impl<'b> Iterator for HeadersIter<'b> {
+    type Item = (&'b [u8], Option<&'b [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        read_header(&mut self.rest).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left as usize))
+    }
+}
+
+/// Iterator over the records of one batch.
+#[derive(Debug, Clone)]
+pub struct Records<'b> {
+    rest: &'b [u8],
+    left: u32,
+    last_offset_delta: i32,
+    previous_offset_delta: i32,
+    base_offset: i64,
+    base_timestamp: i64,
+    log_append_time: Option<i64>,
+}
+
+impl<'b> Records<'b> {
+    /// Walks `payload`, the uncompressed records behind `header`.
+    pub(crate) fn new(header: &BatchHeader, payload: &'b [u8]) -> Records<'b> {
+        let log_append_time = match header.timestamp_type() {
+            TimestampType::CreateTime => None,
+            TimestampType::LogAppendTime => Some(header.max_timestamp),
+        };
+        Records {
+            rest: payload,
+            left: u32::try_from(header.record_count).unwrap_or(0),
+            last_offset_delta: header.last_offset_delta,
+            previous_offset_delta: -1,
+            base_offset: header.base_offset,
+            base_timestamp: header.base_timestamp,
+            log_append_time,
+        }
+    }
+
+    #[inline(always)]
+    fn decode(&mut self) -> Result<Record<'b>, &'static str> {
+        let mut rest = self.rest;
+        let length = read_varint(&mut rest).ok_or("the batch ends inside a record length")?;
+        let length = usize::try_from(length).map_err(|_| "negative record length")?;
+        let (mut body, rest) = rest
+            .split_at_checked(length)
+            .ok_or("a record reaches beyond the end of its batch")?;
+
+        // The attributes of a record have no meaning yet; Kafka ignores them as well.
+        (_, body) = body.split_first().ok_or("record without attributes")?;
+        let timestamp_delta = read_varlong(&mut body).ok_or("bad timestamp delta")?;
+        let offset_delta = read_varint(&mut body).ok_or("bad offset delta")?;
+        if offset_delta <= self.previous_offset_delta {
+            return Err("offset deltas do not ascend");
+        }
+        if offset_delta > self.last_offset_delta {
+            return Err("offset delta beyond the last offset delta of the batch");
+        }
+        let tail = body;
+        let key = read_nullable_bytes(&mut body).ok_or("bad key length")?;
+        let value = read_nullable_bytes(&mut body).ok_or("bad value length")?;
+        let headers = match body {
+            [0] => Headers {
+                raw: body,
+                count: 0,
+            },
+            _ => read_headers(body)?,
+        };
+
+        self.rest = rest;
+        self.previous_offset_delta = offset_delta;
+        let timestamp = match self.log_append_time {
+            None => self.base_timestamp.wrapping_add(timestamp_delta),
+            Some(log_append_time) => log_append_time,
+        };
+        let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
+        Ok(Record {
+            offset,
+            timestamp,
+            key,
+            value,
+            headers,
+            tail,
+        })
+    }
+
+    #[cold]
+    fn fail(&mut self, reason: &'static str) -> RecordError {
+        self.rest = &[];
+        self.left = 0;
+        RecordError::InvalidRecord { reason }
+    }
+}
+
+impl<'b> Iterator for Records<'b> {
+    type Item = Result<Record<'b>, RecordError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            if self.rest.is_empty() {
+                return None;
+            }
+            return Some(Err(self.fail("bytes left over behind the last record")));
+        }
+        self.left -= 1;
+        match self.decode() {
+            Ok(record) => Some(Ok(record)),
+            Err(reason) => Some(Err(self.fail(reason))),
+        }
+    }
+
+    /// The lower bound is 0, so that collecting never reserves what a hostile count asks for.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left as usize + 1))
+    }
+}
+
+impl std::iter::FusedIterator for Records<'_> {}
+
+/// Checks that `raw` is a count and that many headers, nothing more.
+fn read_headers(raw: &[u8]) -> Result<Headers<'_>, &'static str> {
+    let mut rest = raw;
+    let count = read_varint(&mut rest).ok_or("bad header count")?;
+    let count = u32::try_from(count).map_err(|_| "negative header count")?;
+    for _ in 0..count {
+        read_header(&mut rest)?;
+    }
+    if !rest.is_empty() {
+        return Err("bytes left over behind the last header");
+    }
+    Ok(Headers { raw, count })
+}
+
+#[inline]
+fn read_header<'b>(rest: &mut &'b [u8]) -> Result<(&'b [u8], Option<&'b [u8]>), &'static str> {
+    let key = read_nullable_bytes(rest).ok_or("bad header key length")?;
+    let key = key.ok_or("header key is null")?;
+    let value = read_nullable_bytes(rest).ok_or("bad header value length")?;
+    Ok((key, value))
+}

@@ -1,0 +1,111 @@
+//! Zigzag variable-length integers as records use them: little-endian groups of seven bits.
+//!
+//! Readers take the first byte, then the second, on a straight path; longer numbers are rare. Like
+//! Kafka they accept numbers written longer than needed, up to 5 (32-bit) or 10 (64-bit) bytes.
+
+/// Most bytes of a 32-bit number.
+pub const MAX_VARINT_BYTES: usize = 5;
+/// Most bytes of a 64-bit number.
+pub const MAX_VARLONG_BYTES: usize = 10;
+
+#[inline(always)]
+pub fn read_varint(rest: &mut &[u8]) -> Option<i32> {
+    let bytes = *rest;
+    let (&first, tail) = bytes.split_first()?;
+    if first < 0x80 {
+        *rest = tail;
+        return Some(unzigzag32(u32::from(first)));
+    }
+    let (&second, tail) = tail.split_first()?;
+    if second < 0x80 {
+        *rest = tail;
+        return Some(unzigzag32(u32::from(first & 0x7f) | u32::from(second) << 7));
+    }
+    read_varint_long(rest)
+}
+
+#[cold]
+fn read_varint_long(rest: &mut &[u8]) -> Option<i32> {
+    let mut value = 0u32;
+    for (index, &byte) in rest.iter().enumerate().take(MAX_VARINT_BYTES) {
+        value |= u32::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *rest = rest.get(index + 1..)?;
+            return Some(unzigzag32(value));
+        }
+    }
+    None
+}
+
+#[inline(always)]
+pub fn read_varlong(rest: &mut &[u8]) -> Option<i64> {
+    let bytes = *rest;
+    let (&first, tail) = bytes.split_first()?;
+    if first < 0x80 {
+        *rest = tail;
+        return Some(unzigzag64(u64::from(first)));
+    }
+    read_varlong_long(rest)
+}
+
+fn read_varlong_long(rest: &mut &[u8]) -> Option<i64> {
+    let mut value = 0u64;
+    for (index, &byte) in rest.iter().enumerate().take(MAX_VARLONG_BYTES) {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            *rest = rest.get(index + 1..)?;
+            return Some(unzigzag64(value));
+        }
+    }
+    None
+}
+
+/// A length and that many bytes; `Some(None)` for the length -1.
+#[inline(always)]
+pub fn read_nullable_bytes<'b>(rest: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
+    let length = read_varint(rest)?;
+    if let Ok(length) = usize::try_from(length) {
+        let (bytes, tail) = rest.split_at_checked(length)?;
+        *rest = tail;
+        return Some(Some(bytes));
+    }
+    (length == -1).then_some(None)
+}
+
+#[inline]
+pub fn write_varint(into: &mut Vec<u8>, value: i32) {
+    write_varlong(into, i64::from(value));
+}
+
+#[inline]
+pub fn write_varlong(into: &mut Vec<u8>, value: i64) {
+    let mut rest = zigzag64(value);
+    while rest >= 0x80 {
+        into.push((rest as u8) | 0x80);
+        rest >>= 7;
+    }
+    into.push(rest as u8);
+}
+
+/// Bytes that [`write_varlong`] writes. The zigzag of a 32-bit number is the same in 64 bits, so
+/// this answers for [`write_varint`] too.
+#[inline]
+pub fn varlong_size_bytes(value: i64) -> usize {
+    let bits = 64 - (zigzag64(value) | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+#[inline(always)]
+fn zigzag64(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+#[inline(always)]
+fn unzigzag64(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+#[inline(always)]
+fn unzigzag32(value: u32) -> i32 {
+    (value >> 1) as i32 ^ -((value & 1) as i32)
+}
