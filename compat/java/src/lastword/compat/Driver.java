@@ -1,2 +1,46 @@
 package lastword.compat;
-public final class Driver { public static void main(String[] a) {} }
+
+import java.util.Map;
+
+/** Kafka's own Java clients, one scenario per start: {@code Driver NAME BOOTSTRAP ARGUMENT...}. */
+public final class Driver {
+    interface Scenario {
+        void run(String bootstrap, String[] arguments) throws Exception;
+    }
+
+    private static final Map<String, Scenario> SCENARIOS = Map.ofEntries(
+        Map.entry("produce_codecs", Records::produceCodecs),
+        Map.entry("consumer_assign", Records::consumerAssign),
+        Map.entry("dump_records", Records::dumpRecords),
+        Map.entry("paced_head", Records::pacedHead),
+        Map.entry("group_rebalance", Groups::rebalance),
+        Map.entry("commit_some", Groups::commitSome),
+        Map.entry("committed_is", Groups::committedIs),
+        Map.entry("admin_topics", AdminCases::topics),
+        Map.entry("admin_records", AdminCases::records),
+        Map.entry("admin_configs", AdminCases::configs),
+        Map.entry("admin_log_dirs", AdminCases::logDirs),
+        Map.entry("admin_groups", AdminCases::groups),
+        Map.entry("refusals", Refusals::run),
+        Map.entry("ledger", Ledger::run),
+        Map.entry("streams_count", StreamsCase::count));
+
+    private Driver() {
+    }
+
+    public static void main(String[] given) {
+        Scenario scenario = SCENARIOS.get(given[0]);
+        if (scenario == null) {
+            System.out.println("FAILED: no scenario " + given[0]);
+            System.exit(2);
+        }
+        try {
+            scenario.run(given[1], java.util.Arrays.copyOfRange(given, 2, given.length));
+        } catch (Throwable problem) {
+            problem.printStackTrace();
+            System.out.println("FAILED: " + Checks.inOneLine(problem));
+            System.exit(1);
+        }
+        System.exit(0);
+    }
+}
