@@ -1,0 +1,10 @@
+//! Behaviour of the record crate, seen from outside: one file per subject.
+
+mod builder_reuse;
+mod control_records;
+mod hostile_bytes;
+mod kafka_fixtures;
+mod limits;
+mod names;
+mod round_trip;
+mod support;
