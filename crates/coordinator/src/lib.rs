@@ -1,1 +1,38 @@
-//! Lastword.
+//! Consumer-group coordination as pure state machines.
+//!
+//! Nothing here does I/O, reads a clock, spawns a thread or draws randomness: every call takes
+//! `now_ms`, and member ids are built from a uuid that the caller supplies. The broker binds a
+//! machine to a partition of `__consumer_offsets` like this:
+//!
+//! 1. replay the partition's records with [`GroupCoordinator::replay`], then call
+//!    [`GroupCoordinator::loaded`];
+//! 2. pass each request with a fresh [`Ticket`]; send the replies of the [`Outcome`] at once, and
+//!    append its [`Append`]s to the partition in the order given;
+//! 3. tell the fate of each append with [`GroupCoordinator::appended`], whose outcome carries the
+//!    replies that had to wait for it;
+//! 4. call [`GroupCoordinator::tick`] when [`GroupCoordinator::next_deadline_ms`] has passed.
+
+mod error;
+mod group;
+mod in_flight;
+mod outcome;
+mod producer_id;
+mod timers;
+
+pub use error::{AppendError, CoordinatorError, GroupError};
+pub use group::config::GroupConfig;
+pub use group::message::{
+    CommitPartition, CommitReply, CommitRequest, CommitTopic, CommittedPartition, CommittedTopic,
+    DeleteOffsetsReply, DeletedPartition, DeletedTopic, DescribedGroup, DescribedMember,
+    FetchedPartition, FetchedTopic, HeartbeatRequest, JoinMember, JoinProtocol, JoinReply,
+    JoinRequest, LeaveMember, LeaveReply, LeaveRequest, LeftMember, ListedGroup, SyncAssignment,
+    SyncReply, SyncRequest, TopicPartitions,
+};
+pub use group::record::{
+    CoordinatorKey, CoordinatorRecord, GroupMetadataMember, GroupMetadataValue, OffsetCommitValue,
+    decode_group_metadata_value, decode_key, decode_offset_commit_value,
+};
+pub use group::state::GroupState;
+pub use group::{GroupCoordinator, partition_for};
+pub use outcome::{Append, AppendId, Outcome, Reply, Ticket};
+pub use producer_id::{PRODUCER_ID_BLOCK_SIZE, ProducerIdAllocator, ProducerIdBlock};

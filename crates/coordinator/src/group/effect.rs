@@ -1,0 +1,124 @@
+//! What happens when the runtime reports an append.
+//!
+//! Membership lives in memory first and an append only confirms it; offsets and deletions change
+//! nothing before their records are in the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::classic::ClassicGroup;
+use super::record::OffsetCommitValue;
+use super::state::GroupState;
+use super::turn::{Effect, OffsetKey, Turn};
+use super::{join, sync};
+use crate::error::AppendError;
+
+pub(super) fn settle(
+    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    turn: &mut Turn<'_>,
+    effect: Effect,
+    result: Result<(), AppendError>,
+) {
+    match effect {
+        Effect::EmptyGroup => {
+            if let Err(error) = result {
+                tracing::warn!(%error, "an empty generation could not be stored");
+            }
+        }
+        Effect::Assign {
+            group_id,
+            generation_id,
+            assignments,
+        } => {
+            if let Some(group) = groups.get_mut(&group_id) {
+                sync::assignment_stored(group, turn, generation_id, assignments, result);
+            }
+        }
+        Effect::StaticRejoin(rejoin) => {
+            if let Some(group) = groups.get_mut(&rejoin.group_id) {
+                join::static_rejoined(group, turn, *rejoin, result);
+            }
+        }
+        Effect::Commit {
+            group_id,
+            offsets,
+            ticket,
+            mut reply,
+        } => {
+            settle_commit(groups, turn, &group_id, offsets, result);
+            if let Err(error) = result {
+                reply.fail(error.commit_error());
+            }
+            turn.reply(ticket, reply);
+        }
+        Effect::Remove {
+            offsets,
+            groups: removed,
+            reply,
+        } => {
+            if result.is_ok() {
+                settle_remove(groups, offsets, removed);
+            }
+            if let Some((ticket, mut reply)) = reply {
+                if let Err(error) = result {
+                    reply.fail(error.group_error());
+                }
+                turn.reply(ticket, reply);
+            }
+        }
+    }
+}
+
+fn settle_commit(
+    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    turn: &Turn<'_>,
+    group_id: &Arc<str>,
+    offsets: Vec<(String, i32, OffsetCommitValue)>,
+    result: Result<(), AppendError>,
+) {
+    let group = groups
+        .entry(group_id.clone())
+        .or_insert_with(|| ClassicGroup::new(group_id.clone(), Some(turn.now_ms)));
+    for (topic, partition, value) in offsets {
+        group.offsets.end(&topic, partition);
+        if result.is_ok() {
+            group.offsets.put(topic, partition, value);
+        }
+    }
+    if group.is_blank() {
+        groups.remove(group_id);
+    }
+}
+
+fn settle_remove(
+    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    offsets: Vec<OffsetKey>,
+    removed: Vec<Arc<str>>,
+) {
+    for key in offsets {
+        if let Some(group) = groups.get_mut(&key.group_id) {
+            group.offsets.remove(&key.topic, key.partition);
+        }
+    }
+    for group_id in removed {
+        let Some(group) = groups.get_mut(&group_id) else {
+            continue;
+        };
+        if !group.is_in(GroupState::Empty) {
+            // Members have joined meanwhile; their first assignment writes the group again.
+            continue;
+        }
+        if group.offsets.is_unused() {
+            groups.remove(&group_id);
+        } else {
+            forget_membership(group);
+        }
+    }
+}
+
+/// What a tombstone of group metadata leaves when there are offsets: a group without a protocol.
+pub(super) fn forget_membership(group: &mut ClassicGroup) {
+    let mut simple = ClassicGroup::new(group.id.clone(), group.state_timestamp_ms());
+    simple.offsets = std::mem::take(&mut group.offsets);
+    *group = simple;
+}

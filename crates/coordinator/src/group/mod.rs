@@ -1,0 +1,581 @@
+//! All groups of one partition of `__consumer_offsets`.
+//!
+//! Invariants: before [`loaded`](GroupCoordinator::loaded) no request is served; each ticket is
+//! answered once, unless the coordinator is dropped without
+//! [`unload`](GroupCoordinator::unload); a group that holds nothing is forgotten.
+//! There is no lock: the owner serializes calls. Authorization, the existence of topics and the
+//! versions of the wire are the caller's business.
+
+mod classic;
+mod codec;
+pub(crate) mod config;
+mod effect;
+mod join;
+pub(crate) mod message;
+mod offsets;
+mod rebalance;
+pub(crate) mod record;
+mod session;
+pub(crate) mod state;
+mod subscription;
+mod sync;
+mod turn;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::classic::{ClassicGroup, Member};
+use self::config::GroupConfig;
+use self::message::{
+    CommitRequest, DeleteOffsetsReply, DescribedGroup, DescribedMember, FetchedTopic,
+    HeartbeatRequest, JoinReply, JoinRequest, LeaveReply, LeaveRequest, LeftMember, ListedGroup,
+    SyncReply, SyncRequest, TopicPartitions,
+};
+use self::record::CoordinatorKey;
+use self::state::GroupState;
+use self::turn::{Effect, TimerKey, Turn};
+use crate::error::{AppendError, CoordinatorError, GroupError};
+use crate::in_flight::InFlight;
+use crate::outcome::{AppendId, Outcome, Reply, Ticket};
+use crate::timers::Timers;
+
+/// The partition of `__consumer_offsets` that a group belongs to: the hash of Java's
+/// `String.hashCode`, without its sign, modulo the number of partitions.
+pub fn partition_for(group_id: &str, partition_count: i32) -> i32 {
+    assert!(
+        partition_count > 0,
+        "a topic has partitions, not {partition_count}"
+    );
+    let hash = group_id.encode_utf16().fold(0i32, |hash, unit| {
+        hash.wrapping_mul(31).wrapping_add(i32::from(unit))
+    });
+    (hash & i32::MAX) % partition_count
+}
+
+/// The groups of one partition, one instance per partition that this broker leads.
+#[derive(Debug)]
+pub struct GroupCoordinator {
+    config: GroupConfig,
+    groups: BTreeMap<Arc<str>, ClassicGroup>,
+    timers: Timers<TimerKey>,
+    in_flight: InFlight<Effect>,
+    loaded: bool,
+}
+
+impl GroupCoordinator {
+    pub fn new(config: GroupConfig) -> Self {
+        Self {
+            config,
+            groups: BTreeMap::new(),
+            timers: Timers::default(),
+            in_flight: InFlight::default(),
+            loaded: false,
+        }
+    }
+
+    /// Splits what a turn may touch from the groups.
+    fn turn<'a>(
+        &'a mut self,
+        now_ms: i64,
+        outcome: &'a mut Outcome,
+    ) -> (&'a mut BTreeMap<Arc<str>, ClassicGroup>, Turn<'a>) {
+        let turn = Turn {
+            now_ms,
+            config: &self.config,
+            timers: &mut self.timers,
+            in_flight: &mut self.in_flight,
+            outcome,
+        };
+        (&mut self.groups, turn)
+    }
+
+    // Loading
+
+    /// Takes over one record of the internal topic, in the order of the log.
+    ///
+    /// A record that cannot be read changes nothing. Keys of other kinds of groups are skipped.
+    pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), CoordinatorError> {
+        match record::decode_key(key)? {
+            CoordinatorKey::OffsetCommit {
+                group_id,
+                topic,
+                partition,
+            } => {
+                let value = value.map(record::decode_offset_commit_value).transpose()?;
+                self.replay_offset(group_id, topic, partition, value);
+                Ok(())
+            }
+            CoordinatorKey::GroupMetadata { group_id } => {
+                let value = value.map(record::decode_group_metadata_value).transpose()?;
+                self.replay_group(group_id, value)
+            }
+            CoordinatorKey::Other { version } => {
+                tracing::debug!(version, "skipped a record of another kind of group");
+                Ok(())
+            }
+        }
+    }
+
+    fn replay_offset(
+        &mut self,
+        group_id: String,
+        topic: String,
+        partition: i32,
+        value: Option<record::OffsetCommitValue>,
+    ) {
+        let group_id: Arc<str> = Arc::from(group_id);
+        if let Some(value) = value {
+            let new_group = || ClassicGroup::new(group_id.clone(), None);
+            let group = self
+                .groups
+                .entry(group_id.clone())
+                .or_insert_with(new_group);
+            group.offsets.put(topic, partition, value);
+        } else if let Some(group) = self.groups.get_mut(&group_id) {
+            group.offsets.remove(&topic, partition);
+            self.forget_if_blank(&group_id);
+        }
+    }
+
+    fn replay_group(
+        &mut self,
+        group_id: String,
+        value: Option<record::GroupMetadataValue>,
+    ) -> Result<(), CoordinatorError> {
+        let group_id: Arc<str> = Arc::from(group_id);
+        if let Some(value) = value {
+            let mut group =
+                ClassicGroup::from_record(group_id.clone(), value).map_err(|member_id| {
+                    CoordinatorError::DuplicateMember {
+                        group_id: group_id.to_string(),
+                        member_id,
+                    }
+                })?;
+            if let Some(old) = self.groups.get_mut(&group_id) {
+                group.offsets = std::mem::take(&mut old.offsets);
+            }
+            self.groups.insert(group_id, group);
+        } else if let Some(group) = self.groups.get_mut(&group_id) {
+            effect::forget_membership(group);
+            self.forget_if_blank(&group_id);
+        }
+        Ok(())
+    }
+
+    /// Ends loading: sessions of the members that were loaded start now.
+    pub fn loaded(&mut self, now_ms: i64) -> Outcome {
+        self.loaded = true;
+        let mut outcome = Outcome::default();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        turn.schedule(
+            TimerKey::Retention,
+            turn.config.offsets_retention_check_interval_ms,
+        );
+        for group in groups.values_mut() {
+            let member_ids: Vec<Arc<str>> = group.members.keys().cloned().collect();
+            for member_id in &member_ids {
+                turn.schedule_session(group, member_id);
+            }
+            if member_ids.len() > turn.config.group_max_size {
+                rebalance::prepare(group, &mut turn, "the group is above group.max.size");
+            }
+        }
+        outcome
+    }
+
+    pub fn is_loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// Gives the partition up: answers every parked request with `error`.
+    #[must_use = "these requests wait for an answer"]
+    pub fn unload(mut self, error: GroupError) -> Vec<(Ticket, Reply)> {
+        let mut replies = Vec::new();
+        for effect in self.in_flight.drain() {
+            let waiting = match effect {
+                Effect::Commit { ticket, reply, .. } => Some((ticket, reply)),
+                Effect::Remove { reply, .. } => reply,
+                Effect::EmptyGroup | Effect::Assign { .. } | Effect::StaticRejoin(_) => None,
+            };
+            if let Some((ticket, mut reply)) = waiting {
+                reply.fail(error);
+                replies.push((ticket, reply));
+            }
+        }
+        for member in self
+            .groups
+            .values()
+            .flat_map(|group| group.members.values())
+        {
+            if let Some(ticket) = member.awaiting_join {
+                replies.push((ticket, Reply::Join(JoinReply::error(&member.id, error))));
+            }
+            if let Some(ticket) = member.awaiting_sync {
+                replies.push((ticket, Reply::Sync(SyncReply::error(error))));
+            }
+        }
+        replies
+    }
+
+    // Membership
+
+    /// Answers later, unless the request is refused or changes nothing.
+    pub fn join(&mut self, mut request: JoinRequest, ticket: Ticket, now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let loaded = self.check_loaded();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        let checked = loaded
+            .and_then(|()| join::validate(&request, &turn))
+            .and_then(|()| {
+                let unknown = !groups.contains_key(request.group_id.as_str());
+                if unknown && !request.member_id.is_empty() {
+                    return Err(GroupError::UnknownMemberId);
+                }
+                Ok(())
+            });
+        if let Err(error) = checked {
+            let reply = JoinReply::error(&request.member_id, error);
+            return Outcome::reply(ticket, Reply::Join(reply));
+        }
+        join::normalize(&mut request);
+        let group_id: Arc<str> = Arc::from(request.group_id.as_str());
+        let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
+        let group = groups.entry(group_id.clone()).or_insert_with(new_group);
+        join::join(group, &mut turn, request, ticket);
+        self.forget_if_blank(&group_id);
+        outcome
+    }
+
+    /// Answers when the leader's assignment is stored.
+    pub fn sync(&mut self, request: SyncRequest, ticket: Ticket, now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let checked = self.check_loaded().and_then(|()| sync::validate(&request));
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        let group = checked.and_then(|()| {
+            groups
+                .get_mut(request.group_id.as_str())
+                .ok_or(GroupError::UnknownMemberId)
+        });
+        match group {
+            Ok(group) => sync::sync(group, &mut turn, request, ticket),
+            Err(error) => turn.reply(ticket, Reply::Sync(SyncReply::error(error))),
+        }
+        outcome
+    }
+
+    pub fn heartbeat(&mut self, request: &HeartbeatRequest, now_ms: i64) -> Result<(), GroupError> {
+        if request.group_id.is_empty() {
+            return Err(GroupError::InvalidGroupId);
+        }
+        if !self.loaded {
+            // The member may well be in the part that is still to come: let it live.
+            return Ok(());
+        }
+        let mut outcome = Outcome::default();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        let group = groups
+            .get(request.group_id.as_str())
+            .ok_or(GroupError::UnknownMemberId)?;
+        session::heartbeat(group, &mut turn, request)
+    }
+
+    /// Answers at once.
+    pub fn leave(&mut self, request: LeaveRequest, ticket: Ticket, now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut checked = self.check_loaded();
+        if request.group_id.is_empty() {
+            checked = Err(GroupError::InvalidGroupId);
+        }
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        let reply = match checked {
+            Err(error) => LeaveReply {
+                error: Some(error),
+                members: Vec::new(),
+            },
+            Ok(()) => match groups.get_mut(request.group_id.as_str()) {
+                Some(group) => LeaveReply {
+                    error: None,
+                    members: session::leave(group, &mut turn, request.members),
+                },
+                None => unknown_leavers(&request),
+            },
+        };
+        turn.reply(ticket, Reply::Leave(reply));
+        self.forget_if_blank(&request.group_id);
+        outcome
+    }
+
+    // Offsets
+
+    /// Answers when the offsets are stored, or at once when none is.
+    pub fn commit_offsets(
+        &mut self,
+        request: CommitRequest,
+        ticket: Ticket,
+        now_ms: i64,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut checked = self.check_loaded();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        if checked.is_ok() && !groups.contains_key(request.group_id.as_str()) {
+            checked = offsets::validate_without_group(&request);
+        }
+        if let Err(error) = checked {
+            return Outcome::reply(ticket, offsets::refused(&request, error));
+        }
+        let group_id: Arc<str> = Arc::from(request.group_id.as_str());
+        let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
+        let group = groups.entry(group_id.clone()).or_insert_with(new_group);
+        offsets::commit(group, &mut turn, request, ticket);
+        self.forget_if_blank(&group_id);
+        outcome
+    }
+
+    /// The offsets of the given partitions, or of all when `topics` is `None`.
+    ///
+    /// An unknown group has no offsets, which is not an error.
+    pub fn fetch_offsets(
+        &self,
+        group_id: &str,
+        topics: Option<&[TopicPartitions]>,
+        require_stable: bool,
+    ) -> Result<Vec<FetchedTopic>, GroupError> {
+        self.check_loaded()?;
+        Ok(offsets::fetch(
+            self.groups.get(group_id),
+            topics,
+            require_stable,
+        ))
+    }
+
+    /// Answers when the tombstones are stored, or at once when there are none.
+    pub fn delete_offsets(
+        &mut self,
+        group_id: &str,
+        topics: Vec<TopicPartitions>,
+        ticket: Ticket,
+        now_ms: i64,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let loaded = self.check_loaded();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        let group = loaded.and_then(|()| groups.get(group_id).ok_or(GroupError::GroupIdNotFound));
+        let checked = group.and_then(|group| offsets::validate_delete(group).map(|()| group));
+        match checked {
+            Ok(group) => offsets::delete(group, &mut turn, topics, ticket),
+            Err(error) => {
+                let reply = DeleteOffsetsReply {
+                    error: Some(error),
+                    topics: Vec::new(),
+                };
+                turn.reply(ticket, Reply::DeleteOffsets(reply));
+            }
+        }
+        outcome
+    }
+
+    /// Forgets the offsets of partitions that no longer exist, in all groups; while loading it
+    /// does nothing, and what it misses expires later.
+    pub fn partitions_deleted(&mut self, topics: &[TopicPartitions], now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        if !self.loaded {
+            return outcome;
+        }
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        for group in groups.values() {
+            let deleted = |topic: &str, partition: i32| {
+                topics
+                    .iter()
+                    .any(|each| each.name == topic && each.partitions.contains(&partition))
+            };
+            let keys: Vec<_> = group
+                .offsets
+                .keys()
+                .filter(|(topic, partition)| deleted(topic, *partition))
+                .map(|(topic, partition)| offsets::offset_key(group, topic, partition))
+                .collect();
+            if !keys.is_empty() {
+                offsets::remove(&mut turn, keys, Vec::new(), None);
+            }
+        }
+        outcome
+    }
+
+    // Groups
+
+    /// Deletes empty groups with their offsets; answers when the tombstones are stored.
+    pub fn delete_groups(&mut self, group_ids: &[String], ticket: Ticket, now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        let loaded = self.check_loaded();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        let mut results = Vec::with_capacity(group_ids.len());
+        let mut keys = Vec::new();
+        let mut removed = Vec::new();
+        for group_id in group_ids {
+            let group = loaded.and_then(|()| {
+                groups
+                    .get(group_id.as_str())
+                    .ok_or(GroupError::GroupIdNotFound)
+            });
+            let result = match group {
+                Ok(group) if group.is_in(GroupState::Empty) => {
+                    let offsets = group.offsets.keys();
+                    keys.extend(
+                        offsets.map(|(topic, each)| offsets::offset_key(group, topic, each)),
+                    );
+                    removed.push(group.id.clone());
+                    None
+                }
+                Ok(_) => Some(GroupError::NonEmptyGroup),
+                Err(error) => Some(error),
+            };
+            results.push((group_id.clone(), result));
+        }
+        let reply = Reply::DeleteGroups(results);
+        if removed.is_empty() {
+            turn.reply(ticket, reply);
+        } else {
+            offsets::remove(&mut turn, keys, removed, Some((ticket, reply)));
+        }
+        outcome
+    }
+
+    /// Describes a group. Of one that does not exist, versions of DescribeGroups below 6 say that
+    /// it is [`GroupState::Dead`], without an error.
+    pub fn describe(&self, group_id: &str) -> Result<DescribedGroup, GroupError> {
+        self.check_loaded()?;
+        let group = self
+            .groups
+            .get(group_id)
+            .ok_or(GroupError::GroupIdNotFound)?;
+        let protocol_name = group
+            .protocol_name
+            .as_deref()
+            .filter(|_| group.is_in(GroupState::Stable));
+        let describe_member = |member: &Member| DescribedMember {
+            member_id: member.id.to_string(),
+            group_instance_id: member.instance_id.as_deref().map(str::to_owned),
+            client_id: member.client_id.clone(),
+            client_host: member.client_host.clone(),
+            metadata: protocol_name.map_or_else(Bytes::new, |protocol_name| {
+                member.metadata(Some(protocol_name))
+            }),
+            assignment: member.assignment.clone(),
+        };
+        Ok(DescribedGroup {
+            group_id: group_id.to_owned(),
+            state: group.state(),
+            generation_id: group.generation_id,
+            protocol_type: group.protocol_type.clone().unwrap_or_default(),
+            protocol_data: protocol_name.unwrap_or_default().to_owned(),
+            members: group.members.values().map(describe_member).collect(),
+        })
+    }
+
+    /// All groups, for the caller to filter.
+    pub fn list(&self) -> Result<Vec<ListedGroup>, GroupError> {
+        self.check_loaded()?;
+        let listed = self.groups.values().map(|group| ListedGroup {
+            group_id: group.id.to_string(),
+            protocol_type: group.protocol_type.clone().unwrap_or_default(),
+            state: group.state(),
+            group_type: "classic",
+        });
+        Ok(listed.collect())
+    }
+
+    // The runtime's side
+
+    /// Reports the fate of an append. Reports may come in any order, but each must come.
+    pub fn appended(
+        &mut self,
+        id: AppendId,
+        result: Result<(), AppendError>,
+        now_ms: i64,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        if !self.in_flight.report(id, result) {
+            tracing::warn!(id = id.0, "an append was reported that is not in flight");
+        }
+        while let Some((effect, result)) = self.in_flight.pop() {
+            let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+            effect::settle(groups, &mut turn, effect, result);
+        }
+        outcome
+    }
+
+    /// Runs the timers that are due.
+    pub fn tick(&mut self, now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
+        while let Some(key) = self.timers.pop_due(now_ms) {
+            let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+            match key {
+                TimerKey::Join(group_id) => {
+                    if let Some(group) = groups.get_mut(&group_id) {
+                        rebalance::join_timer(group, &mut turn);
+                    }
+                }
+                TimerKey::Sync(group_id) => {
+                    if let Some(group) = groups.get_mut(&group_id) {
+                        rebalance::sync_timer(group, &mut turn);
+                    }
+                }
+                TimerKey::Session {
+                    group_id,
+                    member_id,
+                } => {
+                    if let Some(group) = groups.get_mut(&group_id) {
+                        rebalance::session_timer(group, &mut turn, &member_id);
+                    }
+                    self.forget_if_blank(&group_id);
+                }
+                TimerKey::Retention => {
+                    groups
+                        .values()
+                        .for_each(|group| offsets::expire(group, &mut turn));
+                    let interval_ms = turn.config.offsets_retention_check_interval_ms;
+                    turn.schedule(TimerKey::Retention, interval_ms);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// When [`tick`](Self::tick) is wanted next. It may be earlier than anything is due.
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        self.timers.next_deadline_ms()
+    }
+
+    fn check_loaded(&self) -> Result<(), GroupError> {
+        if self.loaded {
+            Ok(())
+        } else {
+            Err(GroupError::CoordinatorLoadInProgress)
+        }
+    }
+
+    fn forget_if_blank(&mut self, group_id: &str) {
+        if self
+            .groups
+            .get(group_id)
+            .is_some_and(ClassicGroup::is_blank)
+        {
+            self.groups.remove(group_id);
+        }
+    }
+}
+
+/// A group that does not exist is reported per member, not for the request.
+fn unknown_leavers(request: &LeaveRequest) -> LeaveReply {
+    let members = request.members.iter().map(|member| LeftMember {
+        member_id: member.member_id.clone(),
+        group_instance_id: member.group_instance_id.clone(),
+        error: Some(GroupError::UnknownMemberId),
+    });
+    LeaveReply {
+        error: None,
+        members: members.collect(),
+    }
+}

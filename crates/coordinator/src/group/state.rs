@@ -1,0 +1,40 @@
+//! The states of a classic group.
+//!
+//! ```text
+//!            join                    all joined               leader's sync
+//!  Empty ----------> PreparingRebalance ---> CompletingRebalance ---> Stable
+//!    ^                  |    ^  ^                  |                    |
+//!    +-- nobody left ---+    |  +-- join, leave ---+                    |
+//!                            +----------- join, leave, expiry ----------+
+//! ```
+//! `Dead` is what an unknown group is described as; a group that exists is never in it.
+
+use std::fmt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupState {
+    Empty,
+    PreparingRebalance,
+    CompletingRebalance,
+    Stable,
+    Dead,
+}
+
+impl GroupState {
+    /// The name that ListGroups and DescribeGroups show.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+            Self::Dead => "Dead",
+        }
+    }
+}
+
+impl fmt::Display for GroupState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
