@@ -26,6 +26,7 @@ impl<'a> RecordBatch<'a> {
         Ok(RecordBatch { header, bytes })
     }
 
+    /// The parsed header.
     #[inline]
     pub fn header(&self) -> &BatchHeader {
         &self.header
@@ -85,6 +86,7 @@ pub struct RecordBatches<'a> {
 }
 
 impl<'a> RecordBatches<'a> {
+    /// `bytes` begins where a batch begins.
     pub fn new(bytes: &'a [u8]) -> RecordBatches<'a> {
         RecordBatches {
             rest: bytes,

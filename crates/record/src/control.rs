@@ -92,8 +92,11 @@ pub fn coordinator_epoch(value: &[u8]) -> Result<i32, RecordError> {
 /// A COMMIT or ABORT marker to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndTxnMarker {
+    /// COMMIT, else ABORT.
     pub is_commit: bool,
+    /// Offset of the marker.
     pub base_offset: i64,
+    /// When the transaction ended.
     pub timestamp: i64,
     pub leader_epoch: i32,
     pub producer_id: i64,

@@ -58,17 +58,29 @@ pub enum TimestampType {
 /// The fields of a batch header, in their order on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
+    /// First offset the batch stands for.
     pub base_offset: i64,
+    /// Size of the batch less [`LOG_OVERHEAD`].
     pub batch_length: i32,
+    /// Epoch of the leader that appended it; -1 before.
     pub leader_epoch: i32,
+    /// CRC-32C from the attributes to the end.
     pub crc: u32,
+    /// Codec and flags; ask the methods.
     pub attributes: i16,
+    /// `last_offset - base_offset`; also the distance of the last sequence.
     pub last_offset_delta: i32,
+    /// What timestamp deltas count from: the first record's timestamp, or the delete horizon.
     pub base_timestamp: i64,
+    /// Largest timestamp of a record, or the one of all records for LogAppendTime.
     pub max_timestamp: i64,
+    /// -1 without an idempotent producer.
     pub producer_id: i64,
+    /// -1 without an idempotent producer.
     pub producer_epoch: i16,
+    /// Sequence of the record at `base_offset`; -1 without an idempotent producer and in markers.
     pub base_sequence: i32,
+    /// Records that are there, fewer than offsets after a cleaning.
     pub record_count: i32,
 }
 
@@ -168,6 +180,7 @@ impl BatchHeader {
         CompressionType::from_id(id).ok_or(RecordError::UnknownCompression(id))
     }
 
+    /// Whose clock the timestamps are from.
     #[inline]
     pub fn timestamp_type(&self) -> TimestampType {
         if self.attributes & LOG_APPEND_TIME_BIT != 0 {
@@ -177,16 +190,19 @@ impl BatchHeader {
         }
     }
 
+    /// Whether the batch belongs to a transaction, as data or as its marker.
     #[inline]
     pub fn is_transactional(&self) -> bool {
         self.attributes & TRANSACTIONAL_BIT != 0
     }
 
+    /// Whether the record in it is for brokers and not for consumers.
     #[inline]
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL_BIT != 0
     }
 
+    /// Whether an idempotent producer or a transaction wrote it.
     #[inline]
     pub fn has_producer_id(&self) -> bool {
         self.producer_id > NO_PRODUCER_ID

@@ -19,9 +19,11 @@ pub struct Record<'b> {
     pub offset: i64,
     /// Absolute timestamp; the batch's maxTimestamp for LogAppendTime.
     pub timestamp: i64,
+    /// `None` is a record without a key, which a compacted topic refuses.
     pub key: Option<&'b [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'b [u8]>,
+    /// Kept as they are, order and repetitions included.
     pub headers: Headers<'b>,
     /// From the key's length to the end of the headers: what a rebuilt batch takes over verbatim.
     pub(crate) tail: &'b [u8],

@@ -8,11 +8,14 @@ use crate::RecordError;
 /// A partition of a topic. Cloning shares the name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicPartition {
+    /// Name of the topic.
     pub topic: Arc<str>,
+    /// Number of the partition, from 0.
     pub partition: i32,
 }
 
 impl TopicPartition {
+    /// Pass an `Arc<str>` that is at hand to share it.
     pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> TopicPartition {
         TopicPartition {
             topic: topic.into(),
@@ -38,6 +41,7 @@ impl TopicId {
     /// "No id", as requests that name topics carry it.
     pub const ZERO: TopicId = TopicId([0; 16]);
 
+    /// Whether this is [`TopicId::ZERO`].
     pub fn is_zero(&self) -> bool {
         *self == TopicId::ZERO
     }

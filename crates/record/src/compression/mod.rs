@@ -8,6 +8,8 @@ mod gzip;
 mod lz4;
 mod output;
 mod snappy;
+#[cfg(test)]
+mod tests;
 mod xxh32;
 mod zstd;
 
@@ -26,6 +28,7 @@ pub enum CompressionType {
 }
 
 impl CompressionType {
+    /// Every codec, in the order of their numbers.
     pub const ALL: [CompressionType; 5] = [
         CompressionType::None,
         CompressionType::Gzip,
@@ -45,6 +48,7 @@ impl CompressionType {
         }
     }
 
+    /// The codec of a number in the attributes.
     pub const fn from_id(id: u8) -> Option<CompressionType> {
         match id {
             0 => Some(CompressionType::None),
@@ -67,6 +71,7 @@ impl CompressionType {
         }
     }
 
+    /// The codec of a name in a config.
     pub fn from_name(name: &str) -> Option<CompressionType> {
         CompressionType::ALL
             .into_iter()

@@ -28,6 +28,11 @@ impl Output {
         self.limit_bytes
     }
 
+    #[cfg(test)]
+    pub fn capacity_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub fn clear(&mut self) {
         self.filled_bytes = 0;
     }
@@ -68,7 +73,9 @@ impl Output {
             .min(most);
         if self.buffer.len() < needed {
             let doubled = self.buffer.len().saturating_mul(2).min(most);
-            self.buffer.resize(needed.max(doubled), 0);
+            let length = needed.max(doubled);
+            self.buffer.reserve_exact(length - self.buffer.len());
+            self.buffer.resize(length, 0);
         }
         Ok(self.buffer.get_mut(self.filled_bytes..).unwrap_or_default())
     }
