@@ -62,9 +62,11 @@ impl<E> InFlight<E> {
     }
 
     /// The next effect whose append and all earlier ones have been reported.
-    pub(crate) fn pop(&mut self) -> Option<(E, Result<(), AppendError>)> {
+    pub(crate) fn pop(&mut self) -> Option<(AppendId, E, Result<(), AppendError>)> {
         let result = self.queue.front()?.result?;
-        self.queue.pop_front().map(|entry| (entry.effect, result))
+        self.queue
+            .pop_front()
+            .map(|entry| (entry.id, entry.effect, result))
     }
 
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = E> + '_ {

@@ -16,7 +16,7 @@ use super::record::{GroupMetadataMember, GroupMetadataValue};
 use super::state::GroupState;
 use super::subscription::{self, CONSUMER_PROTOCOL_TYPE};
 use crate::error::GroupError;
-use crate::outcome::Ticket;
+use crate::outcome::{AppendId, Ticket};
 
 #[derive(Debug, Clone)]
 pub(super) struct Member {
@@ -80,6 +80,8 @@ pub(super) struct ClassicGroup {
     subscribed_topics: Option<BTreeSet<String>>,
     pub(super) new_member_added: bool,
     pub(super) initial_delay: Option<InitialDelay>,
+    /// The latest append of this group's metadata, which outlives deletions that came before it.
+    pub(super) last_append: Option<AppendId>,
     pub(super) offsets: GroupOffsets,
 }
 
@@ -102,6 +104,7 @@ impl ClassicGroup {
             subscribed_topics: None,
             new_member_added: false,
             initial_delay: None,
+            last_append: None,
             offsets: GroupOffsets::default(),
         }
     }

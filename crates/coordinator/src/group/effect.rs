@@ -12,10 +12,12 @@ use super::state::GroupState;
 use super::turn::{Effect, OffsetKey, Turn};
 use super::{join, sync};
 use crate::error::AppendError;
+use crate::outcome::AppendId;
 
 pub(super) fn settle(
     groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
     turn: &mut Turn<'_>,
+    id: AppendId,
     effect: Effect,
     result: Result<(), AppendError>,
 ) {
@@ -57,7 +59,7 @@ pub(super) fn settle(
             reply,
         } => {
             if result.is_ok() {
-                settle_remove(groups, offsets, removed);
+                settle_remove(groups, id, offsets, removed);
             }
             if let Some((ticket, mut reply)) = reply {
                 if let Err(error) = result {
@@ -92,20 +94,24 @@ fn settle_commit(
 
 fn settle_remove(
     groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    id: AppendId,
     offsets: Vec<OffsetKey>,
     removed: Vec<Arc<str>>,
 ) {
     for key in offsets {
         if let Some(group) = groups.get_mut(&key.group_id) {
             group.offsets.remove(&key.topic, key.partition);
+            if group.is_blank() {
+                groups.remove(&key.group_id);
+            }
         }
     }
     for group_id in removed {
         let Some(group) = groups.get_mut(&group_id) else {
             continue;
         };
-        if !group.is_in(GroupState::Empty) {
-            // Members have joined meanwhile; their first assignment writes the group again.
+        if !group.is_in(GroupState::Empty) || group.last_append > Some(id) {
+            // Members have joined meanwhile; their generation writes the group again, or has.
             continue;
         }
         if group.offsets.is_unused() {

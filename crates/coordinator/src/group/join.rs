@@ -9,7 +9,6 @@ use super::classic::{ClassicGroup, Member};
 use super::codec::NAME_BYTES_MAX;
 use super::message::{JoinProtocol, JoinReply, JoinRequest};
 use super::rebalance;
-use super::record;
 use super::state::GroupState;
 use super::turn::{Effect, StaticRejoin, TimerKey, Turn};
 use crate::error::{AppendError, GroupError};
@@ -272,7 +271,6 @@ fn rejoin_static(
     match group.state() {
         GroupState::Stable if group.select_protocol() == group.protocol_name => {
             // Its assignment stays valid, so the generation goes on under the new member id.
-            let value = group.to_record(|member| member.assignment.clone());
             let effect = Effect::StaticRejoin(Box::new(StaticRejoin {
                 group_id: group.id.clone(),
                 generation_id: group.generation_id,
@@ -285,7 +283,7 @@ fn rejoin_static(
                 old_rebalance_timeout_ms,
                 old_session_timeout_ms,
             }));
-            turn.append(vec![record::group_metadata(&group.id, &value)], effect);
+            turn.append_group(group, |member| member.assignment.clone(), effect);
         }
         // In CompletingRebalance the leader may already be assigning to the old member id.
         GroupState::Stable | GroupState::CompletingRebalance => {

@@ -11,6 +11,7 @@ mod codec;
 pub(crate) mod config;
 mod effect;
 mod join;
+mod loading;
 pub(crate) mod message;
 mod offsets;
 mod rebalance;
@@ -33,10 +34,9 @@ use self::message::{
     HeartbeatRequest, JoinReply, JoinRequest, LeaveReply, LeaveRequest, LeftMember, ListedGroup,
     SyncReply, SyncRequest, TopicPartitions,
 };
-use self::record::CoordinatorKey;
 use self::state::GroupState;
 use self::turn::{Effect, TimerKey, Turn};
-use crate::error::{AppendError, CoordinatorError, GroupError};
+use crate::error::{AppendError, GroupError};
 use crate::in_flight::InFlight;
 use crate::outcome::{AppendId, Outcome, Reply, Ticket};
 use crate::timers::Timers;
@@ -89,134 +89,6 @@ impl GroupCoordinator {
             outcome,
         };
         (&mut self.groups, turn)
-    }
-
-    // Loading
-
-    /// Takes over one record of the internal topic, in the order of the log.
-    ///
-    /// A record that cannot be read changes nothing. Keys of other kinds of groups are skipped.
-    pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), CoordinatorError> {
-        match record::decode_key(key)? {
-            CoordinatorKey::OffsetCommit {
-                group_id,
-                topic,
-                partition,
-            } => {
-                let value = value.map(record::decode_offset_commit_value).transpose()?;
-                self.replay_offset(group_id, topic, partition, value);
-                Ok(())
-            }
-            CoordinatorKey::GroupMetadata { group_id } => {
-                let value = value.map(record::decode_group_metadata_value).transpose()?;
-                self.replay_group(group_id, value)
-            }
-            CoordinatorKey::Other { version } => {
-                tracing::debug!(version, "skipped a record of another kind of group");
-                Ok(())
-            }
-        }
-    }
-
-    fn replay_offset(
-        &mut self,
-        group_id: String,
-        topic: String,
-        partition: i32,
-        value: Option<record::OffsetCommitValue>,
-    ) {
-        let group_id: Arc<str> = Arc::from(group_id);
-        if let Some(value) = value {
-            let new_group = || ClassicGroup::new(group_id.clone(), None);
-            let group = self
-                .groups
-                .entry(group_id.clone())
-                .or_insert_with(new_group);
-            group.offsets.put(topic, partition, value);
-        } else if let Some(group) = self.groups.get_mut(&group_id) {
-            group.offsets.remove(&topic, partition);
-            self.forget_if_blank(&group_id);
-        }
-    }
-
-    fn replay_group(
-        &mut self,
-        group_id: String,
-        value: Option<record::GroupMetadataValue>,
-    ) -> Result<(), CoordinatorError> {
-        let group_id: Arc<str> = Arc::from(group_id);
-        if let Some(value) = value {
-            let mut group =
-                ClassicGroup::from_record(group_id.clone(), value).map_err(|member_id| {
-                    CoordinatorError::DuplicateMember {
-                        group_id: group_id.to_string(),
-                        member_id,
-                    }
-                })?;
-            if let Some(old) = self.groups.get_mut(&group_id) {
-                group.offsets = std::mem::take(&mut old.offsets);
-            }
-            self.groups.insert(group_id, group);
-        } else if let Some(group) = self.groups.get_mut(&group_id) {
-            effect::forget_membership(group);
-            self.forget_if_blank(&group_id);
-        }
-        Ok(())
-    }
-
-    /// Ends loading: sessions of the members that were loaded start now.
-    pub fn loaded(&mut self, now_ms: i64) -> Outcome {
-        self.loaded = true;
-        let mut outcome = Outcome::default();
-        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
-        turn.schedule(
-            TimerKey::Retention,
-            turn.config.offsets_retention_check_interval_ms,
-        );
-        for group in groups.values_mut() {
-            let member_ids: Vec<Arc<str>> = group.members.keys().cloned().collect();
-            for member_id in &member_ids {
-                turn.schedule_session(group, member_id);
-            }
-            if member_ids.len() > turn.config.group_max_size {
-                rebalance::prepare(group, &mut turn, "the group is above group.max.size");
-            }
-        }
-        outcome
-    }
-
-    pub fn is_loaded(&self) -> bool {
-        self.loaded
-    }
-
-    /// Gives the partition up: answers every parked request with `error`.
-    #[must_use = "these requests wait for an answer"]
-    pub fn unload(mut self, error: GroupError) -> Vec<(Ticket, Reply)> {
-        let mut replies = Vec::new();
-        for effect in self.in_flight.drain() {
-            let waiting = match effect {
-                Effect::Commit { ticket, reply, .. } => Some((ticket, reply)),
-                Effect::Remove { reply, .. } => reply,
-                Effect::EmptyGroup | Effect::Assign { .. } | Effect::StaticRejoin(_) => None,
-            };
-            if let Some((ticket, mut reply)) = waiting {
-                reply.fail(error);
-                replies.push((ticket, reply));
-            }
-        }
-        for member in self
-            .groups
-            .values()
-            .flat_map(|group| group.members.values())
-        {
-            if let Some(ticket) = member.awaiting_join {
-                replies.push((ticket, Reply::Join(JoinReply::error(&member.id, error))));
-            }
-            if let Some(ticket) = member.awaiting_sync {
-                replies.push((ticket, Reply::Sync(SyncReply::error(error))));
-            }
-        }
-        replies
     }
 
     // Membership
@@ -499,9 +371,9 @@ impl GroupCoordinator {
         if !self.in_flight.report(id, result) {
             tracing::warn!(id = id.0, "an append was reported that is not in flight");
         }
-        while let Some((effect, result)) = self.in_flight.pop() {
+        while let Some((id, effect, result)) = self.in_flight.pop() {
             let (groups, mut turn) = self.turn(now_ms, &mut outcome);
-            effect::settle(groups, &mut turn, effect, result);
+            effect::settle(groups, &mut turn, id, effect, result);
         }
         outcome
     }

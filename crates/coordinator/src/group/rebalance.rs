@@ -12,7 +12,6 @@ use bytes::Bytes;
 
 use super::classic::{ClassicGroup, InitialDelay};
 use super::message::SyncReply;
-use super::record;
 use super::state::GroupState;
 use super::turn::{Effect, TimerKey, Turn};
 use crate::error::GroupError;
@@ -121,11 +120,7 @@ pub(super) fn complete_join(group: &mut ClassicGroup, turn: &mut Turn<'_>) {
     }
     group.start_next_generation(turn.now_ms);
     if group.is_in(GroupState::Empty) {
-        let value = group.to_record(|_| Bytes::new());
-        turn.append(
-            vec![record::group_metadata(&group.id, &value)],
-            Effect::EmptyGroup,
-        );
+        turn.append_group(group, |_| Bytes::new(), Effect::EmptyGroup);
         return;
     }
     announce_generation(group, turn);

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::classic::ClassicGroup;
+use super::classic::{ClassicGroup, Member};
 use super::message::{SyncReply, SyncRequest};
 use super::rebalance;
-use super::record;
 use super::state::GroupState;
 use super::turn::{Effect, TimerKey, Turn};
 use crate::error::{AppendError, GroupError};
@@ -89,19 +88,19 @@ fn validate_in_group(group: &ClassicGroup, request: &SyncRequest) -> Result<(), 
     Ok(())
 }
 
-fn store_assignment(group: &ClassicGroup, turn: &mut Turn<'_>, request: SyncRequest) {
+fn store_assignment(group: &mut ClassicGroup, turn: &mut Turn<'_>, request: SyncRequest) {
     let assignments: BTreeMap<String, Bytes> = request
         .assignments
         .into_iter()
         .map(|assigned| (assigned.member_id, assigned.assignment))
         .collect();
-    let value = group.to_record(|member| assignments.get(&*member.id).cloned().unwrap_or_default());
     let effect = Effect::Assign {
         group_id: group.id.clone(),
         generation_id: group.generation_id,
-        assignments,
+        assignments: assignments.clone(),
     };
-    turn.append(vec![record::group_metadata(&group.id, &value)], effect);
+    let assigned = |member: &Member| assignments.get(&*member.id).cloned().unwrap_or_default();
+    turn.append_group(group, assigned, effect);
 }
 
 /// The record of an assignment was appended, or not.

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use super::classic::{ClassicGroup, Member};
 use super::config::GroupConfig;
 use super::message::{JoinProtocol, JoinReply, SyncReply};
-use super::record::{CoordinatorRecord, OffsetCommitValue};
+use super::record::{self, CoordinatorRecord, OffsetCommitValue};
 use crate::error::GroupError;
 use crate::in_flight::InFlight;
-use crate::outcome::{Append, Outcome, Reply, Ticket};
+use crate::outcome::{Append, AppendId, Outcome, Reply, Ticket};
 use crate::timers::Timers;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,9 +93,22 @@ impl Turn<'_> {
         self.outcome.replies.push((ticket, reply));
     }
 
-    pub(super) fn append(&mut self, records: Vec<CoordinatorRecord>, effect: Effect) {
+    pub(super) fn append(&mut self, records: Vec<CoordinatorRecord>, effect: Effect) -> AppendId {
         let id = self.in_flight.push(effect);
         self.outcome.appends.push(Append { id, records });
+        id
+    }
+
+    /// Appends the group's metadata, with the assignments it is about to have.
+    pub(super) fn append_group(
+        &mut self,
+        group: &mut ClassicGroup,
+        assignment: impl Fn(&Member) -> Bytes,
+        effect: Effect,
+    ) {
+        let value = group.to_record(assignment);
+        let id = self.append(vec![record::group_metadata(&group.id, &value)], effect);
+        group.last_append = Some(id);
     }
 
     /// At least a millisecond ahead, so that a handler which schedules itself again cannot keep

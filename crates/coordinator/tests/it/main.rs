@@ -1,0 +1,14 @@
+//! Behaviour of the group coordinator, one module per subject.
+
+mod committed_offsets;
+mod deleting_and_listing;
+mod failed_appends;
+mod harness;
+mod heartbeat_and_leave;
+mod joining;
+mod loading;
+mod partitioning;
+mod random_walks;
+mod record_format;
+mod static_membership;
+mod syncing;
