@@ -1,0 +1,100 @@
+//! One file per Kafka API, named as Kafka names it.
+//!
+//! # Adding a handler
+//!
+//! 1. Write `api/<name>.rs` with
+//!    `pub(crate) async fn handle(broker: &Arc<Broker>, context: &RequestContext, request:
+//!    <Name>Request) -> Reply`. Its header says key, versions, behaviour, and what each version
+//!    changed.
+//! 2. Add the module below, the key to `SERVED` in `dispatch.rs` and an arm to the `match` there.
+//!    The versions are in `lastword_protocol::api_key`; a test compares the two tables.
+//! 3. Build messages with `message!(XResponse { field: value })`: the structs are
+//!    non-exhaustive. Answer with `context.reply(&response)`. A field that a version cannot
+//!    carry must keep its default, or encoding fails and the connection is closed.
+//! 4. Errors of one item go into the response as [`ApiError`](crate::error_map::ApiError):
+//!    `error.code.code()` and `error.message`. Conversions are in `error_map`.
+//! 5. Anything that waits for the disk (creating, deleting, configs) goes through
+//!    [`run_blocking`](crate::partition::run_blocking). A wait for other events returns
+//!    [`Reply::Later`] with [`RequestContext::later`].
+//!
+//! Handlers are free functions. They reach data through `broker.partitions` and
+//! `broker.metadata.image()`, and change topics through [`crate::topics`]. They run in the order
+//! of the requests of a connection up to their return; a `Later` may finish after the next
+//! request has begun, its response still leaves in order.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use lastword_protocol::messages::KafkaResponse;
+use lastword_protocol::{ApiKey, EncodeError, ResponseFrame, StrBytes, response};
+
+pub mod api_versions;
+
+/// What a handler knows of the request beside its body.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The API.
+    pub api_key: ApiKey,
+    /// The version of request and response.
+    pub api_version: i16,
+    /// Returned in the response header.
+    pub correlation_id: i32,
+    /// What the client calls itself; for logs and member ids, never for permissions.
+    pub client_id: Option<StrBytes>,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+}
+
+/// The answer of a handler.
+pub enum Reply {
+    /// The response is ready.
+    Now(ResponseFrame),
+    /// The response will be ready; later responses of the connection wait for it.
+    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+    /// The protocol wants no response (produce with acks=0).
+    Nothing,
+    /// The connection cannot go on.
+    Close(String),
+}
+
+impl RequestContext {
+    /// Encodes a response for this request.
+    pub fn reply<R: KafkaResponse>(&self, response: &R) -> Reply {
+        self.encoded(response::encode(
+            self.api_key,
+            self.api_version,
+            self.correlation_id,
+            response,
+        ))
+    }
+
+    /// A frame, or the end of the connection when it could not be encoded: that is our mistake,
+    /// and the client cannot be left waiting.
+    pub(crate) fn encoded(&self, frame: Result<ResponseFrame, EncodeError>) -> Reply {
+        match frame {
+            Ok(frame) => Reply::Now(frame),
+            Err(error) => Reply::Close(format!(
+                "cannot encode the response to {} v{}: {error}",
+                self.api_key.name(),
+                self.api_version
+            )),
+        }
+    }
+
+    /// Encodes the response that `work`, which blocks on the disk, ends in.
+    pub(crate) async fn reply_blocking<R: KafkaResponse + Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Reply {
+        match crate::partition::run_blocking(work).await {
+            Ok(response) => self.reply(&response),
+            Err(error) => Reply::Close(error.message),
+        }
+    }
+
+    /// An answer that waits.
+    pub fn later(future: impl Future<Output = Reply> + Send + 'static) -> Reply {
+        Reply::Later(Box::pin(future))
+    }
+}

@@ -1,0 +1,51 @@
+//! `Broker`: the handles every request handler needs, and nothing else.
+//!
+//! It has no behaviour: a method here could always reach one more field, and in time would. What
+//! the broker does is in the free functions of `api/`, `topics` and `server`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lastword_protocol::StrBytes;
+use lastword_storage::{Clock, LogManager};
+
+use crate::config::BrokerConfig;
+use crate::fetch_session::FetchSessions;
+use crate::metadata::MetadataStore;
+use crate::partition::PartitionTable;
+use crate::producer_ids::ProducerIds;
+
+/// Where clients are told to connect.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Host name or address of `advertised.listeners`.
+    pub host: StrBytes,
+    /// The port; the bound one when the listener asked for port 0.
+    pub port: i32,
+}
+
+/// Everything a handler may reach.
+pub struct Broker {
+    /// The static configuration.
+    pub config: BrokerConfig,
+    /// Kafka's cluster id, from `meta.properties`.
+    pub cluster_id: StrBytes,
+    /// `node.id`.
+    pub node_id: i32,
+    /// Where clients find this broker.
+    pub endpoint: Endpoint,
+    /// The address that is listened on.
+    pub local_addr: SocketAddr,
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// The log engine. Only `partition/`, `topics` and `server` use it.
+    pub logs: Arc<LogManager>,
+    /// Every partition served.
+    pub partitions: Arc<PartitionTable>,
+    /// Topics, their ids and configs; swapped whole.
+    pub metadata: MetadataStore,
+    /// Incremental fetch sessions (KIP-227).
+    pub fetch_sessions: FetchSessions,
+    /// Producer ids for idempotent producers.
+    pub producer_ids: ProducerIds,
+}

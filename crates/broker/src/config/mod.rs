@@ -1,0 +1,341 @@
+//! `BrokerConfig`: Kafka's `server.properties` names and defaults.
+//!
+//! Every name is one of: a config of the broker (`table`), a topic default or cleaner config of
+//! the log engine, a name that has no meaning on a single broker and is accepted and ignored, or
+//! a mistake. Mistakes are refused with the nearest known name: a config that is silently not
+//! in force is worse than a broker that does not start. Security settings that are not
+//! implemented are refused for the same reason.
+
+mod listener;
+mod properties;
+mod table;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lastword_storage::config::{CLEANER_CONFIGS, CleanerConfig, LogConfig, TOPIC_CONFIGS};
+use thiserror::Error;
+
+pub use listener::Listener;
+pub use properties::parse_properties;
+pub use table::{BROKER_CONFIGS, BrokerConfigEntry};
+
+use crate::metadata::Properties;
+
+/// Why a configuration is refused.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{name}={value}: {reason}")]
+pub struct ConfigError {
+    /// The config.
+    pub name: String,
+    /// What it was set to.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl ConfigError {
+    fn new(name: &str, value: &str, reason: impl Into<String>) -> ConfigError {
+        ConfigError { name: name.to_owned(), value: value.to_owned(), reason: reason.into() }
+    }
+}
+
+impl From<lastword_storage::config::ConfigError> for ConfigError {
+    fn from(error: lastword_storage::config::ConfigError) -> ConfigError {
+        ConfigError { name: error.name, value: error.value, reason: error.reason }
+    }
+}
+
+/// The broker's static configuration.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// `node.id`, or the older `broker.id`.
+    pub node_id: i32,
+    /// The one listener.
+    pub listener: Listener,
+    /// Where clients are told to connect; port 0 stands for the port that was bound.
+    pub advertised: Listener,
+    /// `log.dirs`, or `log.dir`.
+    pub log_dir: String,
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics: bool,
+    /// `delete.topic.enable`.
+    pub delete_topics: bool,
+    /// `socket.request.max.bytes`.
+    pub max_request_bytes: usize,
+    /// `queued.max.request.bytes`: requests in work over all connections.
+    pub request_memory_bytes: usize,
+    /// `connections.max.idle.ms`.
+    pub connections_max_idle: Duration,
+    /// `max.connections`.
+    pub max_connections: usize,
+    /// `max.connections.per.ip`.
+    pub max_connections_per_ip: usize,
+    /// `fetch.max.bytes`.
+    pub fetch_max_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_session_slots: usize,
+    /// `max.request.partition.size.limit`.
+    pub max_request_partitions: usize,
+    /// `max.decompressed.message.bytes`.
+    pub max_decompressed_bytes: usize,
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: i64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: i64,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// `log.cleaner.*`.
+    pub cleaner: CleanerConfig,
+    /// Consumer groups.
+    pub groups: GroupSettings,
+    /// Names that were accepted and have no effect here.
+    pub ignored: Vec<String>,
+    properties: Properties,
+}
+
+/// The configs of consumer groups and their topic.
+#[derive(Clone, Debug)]
+pub struct GroupSettings {
+    /// `offsets.topic.num.partitions`.
+    pub topic_partitions: i32,
+    /// `offsets.topic.segment.bytes`.
+    pub topic_segment_bytes: i64,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval_ms: i64,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_max_bytes: i32,
+    /// `group.min.session.timeout.ms`.
+    pub min_session_timeout_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub max_session_timeout_ms: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`.
+    pub max_size: i32,
+}
+
+/// Requests in work when `queued.max.request.bytes` is not set.
+const DEFAULT_REQUEST_MEMORY_BYTES: usize = 128 << 20;
+
+impl BrokerConfig {
+    /// Checks every name and value; see the head of this file.
+    pub fn from_properties(properties: &Properties) -> Result<BrokerConfig, ConfigError> {
+        let ignored = check_names(properties)?;
+        let values = Values { properties };
+        let listener = listener::client_listener(properties)?;
+        let max_request_bytes = values.size("socket.request.max.bytes")?;
+        let request_memory_bytes = match values.long("queued.max.request.bytes")? {
+            bytes if bytes > 0 => bytes as usize,
+            _ => DEFAULT_REQUEST_MEMORY_BYTES,
+        };
+        // The topic defaults are read again with the dynamic configs on top; here they are checked.
+        LogConfig::from_broker_properties(properties)?;
+        Ok(BrokerConfig {
+            node_id: values.int(if properties.contains_key("node.id") { "node.id" } else { "broker.id" })?,
+            advertised: listener::advertised_listener(properties, &listener)?,
+            listener,
+            log_dir: log_dir(properties)?,
+            num_partitions: values.int("num.partitions")?,
+            auto_create_topics: values.boolean("auto.create.topics.enable")?,
+            delete_topics: values.boolean("delete.topic.enable")?,
+            max_request_bytes,
+            // One request of the largest size must fit, or it would wait for ever.
+            request_memory_bytes: request_memory_bytes.max(max_request_bytes),
+            connections_max_idle: match values.long("connections.max.idle.ms")? {
+                ms if ms >= 0 => Duration::from_millis(ms as u64),
+                _ => Duration::from_secs(365 * 86_400),
+            },
+            max_connections: values.size("max.connections")?,
+            max_connections_per_ip: values.size("max.connections.per.ip")?,
+            fetch_max_bytes: values.size("fetch.max.bytes")?,
+            fetch_session_slots: values.size("max.incremental.fetch.session.cache.slots")?,
+            max_request_partitions: values.size("max.request.partition.size.limit")?,
+            max_decompressed_bytes: values.size("max.decompressed.message.bytes")?,
+            recovery_threads: values.size("num.recovery.threads.per.data.dir")?,
+            producer_id_expiration_ms: values.long("producer.id.expiration.ms")?,
+            retention_check_interval_ms: values.long("log.retention.check.interval.ms")?,
+            rack: values.optional_text("broker.rack"),
+            cleaner: CleanerConfig::from_broker_properties(properties)?,
+            groups: group_settings(&values)?,
+            ignored,
+            properties: properties.clone(),
+        })
+    }
+
+    /// What the file and the command line said.
+    pub fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// The defaults of all topics: the static configs with the dynamic ones on top.
+    pub fn topic_defaults(
+        &self,
+        dynamic: &Properties,
+    ) -> Result<LogConfig, lastword_storage::config::ConfigError> {
+        if dynamic.is_empty() {
+            return LogConfig::from_broker_properties(&self.properties);
+        }
+        let mut properties = self.properties.clone();
+        properties.extend(dynamic.iter().map(|(name, value)| (name.clone(), value.clone())));
+        LogConfig::from_broker_properties(&properties)
+    }
+
+    /// The address to listen on, for messages.
+    pub(crate) fn listen_address(&self) -> String {
+        format!("{}:{}", self.listener.host, self.listener.port)
+    }
+}
+
+fn group_settings(values: &Values<'_>) -> Result<GroupSettings, ConfigError> {
+    Ok(GroupSettings {
+        topic_partitions: values.int("offsets.topic.num.partitions")?,
+        topic_segment_bytes: values.long("offsets.topic.segment.bytes")?,
+        offsets_retention_ms: values.long("offsets.retention.minutes")?.saturating_mul(60_000),
+        offsets_retention_check_interval_ms: values.long("offsets.retention.check.interval.ms")?,
+        offset_metadata_max_bytes: values.int("offset.metadata.max.bytes")?,
+        min_session_timeout_ms: values.int("group.min.session.timeout.ms")?,
+        max_session_timeout_ms: values.int("group.max.session.timeout.ms")?,
+        initial_rebalance_delay_ms: values.int("group.initial.rebalance.delay.ms")?,
+        max_size: values.int("group.max.size")?,
+    })
+}
+
+fn log_dir(properties: &Properties) -> Result<String, ConfigError> {
+    let (name, value) = ["log.dirs", "log.dir"]
+        .into_iter()
+        .find_map(|name| Some((name, properties.get(name)?.as_str())))
+        .unwrap_or(("log.dirs", "lastword-data"));
+    let value = value.trim();
+    if value.is_empty() {
+        return Err(ConfigError::new(name, value, "a directory is needed"));
+    }
+    if value.contains(',') {
+        return Err(ConfigError::new(name, value, "one data directory is supported, not several"));
+    }
+    Ok(value.to_owned())
+}
+
+/// Looks values up in the properties, then in the table of defaults.
+struct Values<'a> {
+    properties: &'a Properties,
+}
+
+impl Values<'_> {
+    fn entry_and_text(&self, name: &str) -> Result<(&'static BrokerConfigEntry, String), ConfigError> {
+        let entry = BrokerConfigEntry::find(name)
+            .ok_or_else(|| ConfigError::new(name, "", "is not in the table of configs"))?;
+        let text = self.properties.get(name).map_or(entry.default, String::as_str);
+        Ok((entry, text.trim().to_owned()))
+    }
+
+    fn long(&self, name: &str) -> Result<i64, ConfigError> {
+        let (entry, text) = self.entry_and_text(name)?;
+        let value: i64 = text
+            .parse()
+            .map_err(|_| ConfigError::new(name, &text, "is not a whole number"))?;
+        if value < entry.min || value > entry.max {
+            let reason = format!("must be between {} and {}", entry.min, entry.max);
+            return Err(ConfigError::new(name, &text, reason));
+        }
+        Ok(value)
+    }
+
+    fn int(&self, name: &str) -> Result<i32, ConfigError> {
+        let value = self.long(name)?;
+        i32::try_from(value)
+            .map_err(|_| ConfigError::new(name, &value.to_string(), "does not fit in 32 bits"))
+    }
+
+    fn size(&self, name: &str) -> Result<usize, ConfigError> {
+        let value = self.long(name)?;
+        usize::try_from(value)
+            .map_err(|_| ConfigError::new(name, &value.to_string(), "must not be negative"))
+    }
+
+    fn boolean(&self, name: &str) -> Result<bool, ConfigError> {
+        let (_, text) = self.entry_and_text(name)?;
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(ConfigError::new(name, &text, "is neither true nor false")),
+        }
+    }
+
+    fn optional_text(&self, name: &str) -> Option<String> {
+        self.properties.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Refuses names nobody knows; returns those that are known and do nothing.
+fn check_names(properties: &BTreeMap<String, String>) -> Result<Vec<String>, ConfigError> {
+    let mut ignored = Vec::new();
+    for (name, value) in properties {
+        if is_effective(name) {
+            continue;
+        }
+        if table::is_refused(name) {
+            return Err(ConfigError::new(
+                name,
+                value,
+                "is not supported; the broker does not start without what it asks for",
+            ));
+        }
+        if table::is_ignored(name) {
+            ignored.push(name.clone());
+            continue;
+        }
+        let reason = match nearest_name(name) {
+            Some(nearest) => format!("unknown config; did you mean {nearest}?"),
+            None => "unknown config".to_owned(),
+        };
+        return Err(ConfigError::new(name, value, reason));
+    }
+    Ok(ignored)
+}
+
+fn is_effective(name: &str) -> bool {
+    effective_names().any(|known| known == name)
+}
+
+fn effective_names() -> impl Iterator<Item = &'static str> {
+    let own = BROKER_CONFIGS.iter().map(|entry| entry.name);
+    let topics = TOPIC_CONFIGS
+        .iter()
+        .flat_map(|entry| entry.broker_synonyms.iter().map(|synonym| synonym.name));
+    own.chain(topics).chain(CLEANER_CONFIGS.iter().map(|entry| entry.name))
+}
+
+fn nearest_name(name: &str) -> Option<&'static str> {
+    effective_names()
+        .chain(table::ignored_names())
+        .map(|known| (edit_distance(name, known), known))
+        .min()
+        .filter(|&(distance, _)| distance <= (name.len() / 3).max(2))
+        .map(|(_, known)| known)
+}
+
+fn edit_distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = i;
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+        for (j, b) in right.bytes().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

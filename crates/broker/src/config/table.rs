@@ -1,0 +1,189 @@
+//! The broker's own configs, and the names of Kafka's that are accepted or refused without effect.
+
+use lastword_storage::config::ConfigType::{self, Boolean, Int, Long, Text};
+
+/// One config of the broker.
+#[derive(Clone, Copy, Debug)]
+pub struct BrokerConfigEntry {
+    /// Kafka's name.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: ConfigType,
+    /// In text form; empty for none.
+    pub default: &'static str,
+    /// The smallest valid number.
+    pub min: i64,
+    /// The largest valid number.
+    pub max: i64,
+    /// One line for users.
+    pub doc: &'static str,
+}
+
+impl BrokerConfigEntry {
+    /// The config of this name.
+    pub fn find(name: &str) -> Option<&'static BrokerConfigEntry> {
+        BROKER_CONFIGS.iter().find(|entry| entry.name == name)
+    }
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+
+const fn entry(
+    name: &'static str,
+    kind: ConfigType,
+    default: &'static str,
+    (min, max): (i64, i64),
+    doc: &'static str,
+) -> BrokerConfigEntry {
+    BrokerConfigEntry { name, kind, default, min, max, doc }
+}
+
+const ANY: (i64, i64) = (i64::MIN, i64::MAX);
+const POSITIVE: (i64, i64) = (1, INT_MAX);
+const NOT_NEGATIVE: (i64, i64) = (0, INT_MAX);
+
+/// The configs of the broker itself, sorted by name.
+#[rustfmt::skip]
+pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
+    entry("advertised.listeners", Text, "", ANY, "Where clients are told to connect."),
+    entry("auto.create.topics.enable", Boolean, "true", ANY, "Whether a topic is created when a client asks for its metadata."),
+    entry("broker.id", Int, "1", NOT_NEGATIVE, "The older name of node.id."),
+    entry("broker.rack", Text, "", ANY, "The rack of this broker, for clients."),
+    entry("connections.max.idle.ms", Long, "600000", ANY, "A connection without requests for this long is closed; negative for never."),
+    entry("delete.topic.enable", Boolean, "true", ANY, "Whether topics can be deleted."),
+    entry("fetch.max.bytes", Int, "57671680", (1024, INT_MAX), "Largest answer to one fetch request."),
+    entry("group.initial.rebalance.delay.ms", Int, "3000", NOT_NEGATIVE, "How long the first rebalance of a group waits for more members."),
+    entry("group.max.session.timeout.ms", Int, "1800000", POSITIVE, "Longest session timeout a member may ask for."),
+    entry("group.max.size", Int, "2147483647", POSITIVE, "Most members of a group."),
+    entry("group.min.session.timeout.ms", Int, "6000", POSITIVE, "Shortest session timeout a member may ask for."),
+    entry("lastword.insecure.listen", Boolean, "false", ANY, "Allows a listener that is not on a loopback address, without authentication."),
+    entry("listeners", Text, "PLAINTEXT://127.0.0.1:9092", ANY, "The address to listen on."),
+    entry("log.dir", Text, "", ANY, "The data directory, when log.dirs is not set."),
+    entry("log.dirs", Text, "lastword-data", ANY, "The data directory; one."),
+    entry("log.retention.check.interval.ms", Long, "300000", (1, i64::MAX), "How often retention is applied."),
+    entry("max.connections", Int, "10000", NOT_NEGATIVE, "Most connections."),
+    entry("max.connections.per.ip", Int, "1000", NOT_NEGATIVE, "Most connections from one address."),
+    entry("max.decompressed.message.bytes", Int, "134217728", POSITIVE, "Largest decompressed batch that is accepted or cleaned."),
+    entry("max.incremental.fetch.session.cache.slots", Int, "1000", NOT_NEGATIVE, "Most incremental fetch sessions."),
+    entry("max.request.partition.size.limit", Int, "2000", POSITIVE, "Most partitions in one answer to DescribeTopicPartitions."),
+    entry("node.id", Int, "1", NOT_NEGATIVE, "The id of this broker."),
+    entry("num.partitions", Int, "1", POSITIVE, "Partitions of a topic that is created without a number."),
+    entry("num.recovery.threads.per.data.dir", Int, "2", POSITIVE, "Threads that recover logs at start-up."),
+    entry("offset.metadata.max.bytes", Int, "4096", NOT_NEGATIVE, "Longest metadata of a committed offset."),
+    entry("offsets.retention.check.interval.ms", Long, "600000", (1, i64::MAX), "How often expired offsets are looked for."),
+    entry("offsets.retention.minutes", Int, "10080", POSITIVE, "How long the offsets of an empty group are kept."),
+    entry("offsets.topic.num.partitions", Int, "50", POSITIVE, "Partitions of __consumer_offsets, when it is created."),
+    entry("offsets.topic.segment.bytes", Int, "104857600", (1 << 20, INT_MAX), "Segment size of __consumer_offsets."),
+    entry("producer.id.expiration.ms", Int, "86400000", POSITIVE, "How long an idle producer's sequence numbers are remembered."),
+    entry("queued.max.request.bytes", Long, "-1", ANY, "Bytes of requests in work over all connections; -1 for 128 MiB."),
+    entry("socket.request.max.bytes", Int, "104857600", (1024, INT_MAX), "Largest request."),
+];
+
+/// Names of Kafka's that have no meaning on a single broker of this kind.
+const IGNORED: &[&str] = &[
+    "alter.config.policy.class.name",
+    "auto.include.jmx.reporter",
+    "auto.leader.rebalance.enable",
+    "background.threads",
+    "broker.heartbeat.interval.ms",
+    "broker.id.generation.enable",
+    "broker.session.timeout.ms",
+    "compression.type.override",
+    "connections.max.reauth.ms",
+    "create.topic.policy.class.name",
+    "default.replication.factor",
+    "early.start.listeners",
+    "initial.broker.registration.timeout.ms",
+    "inter.broker.listener.name",
+    "inter.broker.protocol.version",
+    "leader.imbalance.check.interval.seconds",
+    "leader.imbalance.per.broker.percentage",
+    "listener.security.protocol.map",
+    "log.dir.failure.timeout.ms",
+    "log.flush.offset.checkpoint.interval.ms",
+    "log.flush.start.offset.checkpoint.interval.ms",
+    "log.initial.task.delay.ms",
+    "log.message.downconversion.enable",
+    "log.message.format.version",
+    "max.connection.creation.rate",
+    "max.connections.per.ip.overrides",
+    "node.id.override",
+    "num.io.threads",
+    "num.network.threads",
+    "num.replica.alter.log.dirs.threads",
+    "num.replica.fetchers",
+    "offsets.commit.required.acks",
+    "offsets.commit.timeout.ms",
+    "offsets.load.buffer.size",
+    "offsets.topic.compression.codec",
+    "offsets.topic.replication.factor",
+    "process.roles",
+    "producer.id.expiration.check.interval.ms",
+    "queued.max.requests",
+    "reserved.broker.max.id",
+    "server.max.startup.time.ms",
+    "socket.listen.backlog.size",
+    "socket.receive.buffer.bytes",
+    "socket.send.buffer.bytes",
+    "telemetry.max.bytes",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+];
+
+/// First parts of such names.
+const IGNORED_PREFIXES: &[&str] = &[
+    "alter.log.dirs.replication.",
+    "client.quota.",
+    "confluent.",
+    "controlled.shutdown.",
+    "controller.",
+    "delegation.token.",
+    "eligible.leader.",
+    "errors.",
+    "fetch.purgatory.",
+    "group.consumer.",
+    "group.coordinator.",
+    "group.share.",
+    "group.streams.",
+    "kafka.metrics.",
+    "metadata.",
+    "metric.",
+    "metrics.",
+    "producer.purgatory.",
+    "quota.",
+    "quorum.",
+    "remote.",
+    "replica.",
+    "replication.",
+    "request.timeout",
+    "share.coordinator.",
+    "transaction.",
+    "transactional.id.",
+    "delete.records.purgatory.",
+    "zookeeper.",
+];
+
+/// First parts of names that ask for security. Serving without it would fail open.
+const REFUSED_PREFIXES: &[&str] = &[
+    "allow.everyone.if.no.acl.found",
+    "authorizer.",
+    "listener.name.",
+    "password.encoder.",
+    "principal.builder.",
+    "sasl.",
+    "security.",
+    "ssl.",
+    "super.users",
+];
+
+pub(super) fn is_ignored(name: &str) -> bool {
+    IGNORED.contains(&name) || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+pub(super) fn is_refused(name: &str) -> bool {
+    REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+pub(super) fn ignored_names() -> impl Iterator<Item = &'static str> {
+    IGNORED.iter().copied()
+}

@@ -1,0 +1,209 @@
+//! `Partition`: the broker's view of one log, and the only caller of the log engine's `Log`.
+//!
+//! One broker leads every partition, with leader epoch 0. A partition adds to its log the waiters
+//! that want to hear of new visible offsets. It has no lock of its own beside theirs.
+
+mod blocking;
+mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lastword_protocol::ErrorCode;
+use lastword_record::{TopicId, TopicPartition};
+use lastword_storage::{
+    AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest, StorageError,
+    TimestampedOffset,
+};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::error_map::ApiError;
+use crate::purgatory::{Registration, Waiters};
+
+pub use blocking::run_blocking;
+pub use table::PartitionTable;
+
+/// The epoch of the one leader there is.
+pub const LEADER_EPOCH: i32 = 0;
+/// How often a wait looks whether the log is still usable.
+const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// One partition that is served.
+pub struct Partition {
+    log: Arc<Log>,
+    waiters: Waiters,
+}
+
+/// What a fetch found in one partition: a plan, no record bytes yet.
+pub struct Fetched {
+    /// The offsets at that moment.
+    pub offsets: LogOffsets,
+    /// Where the records are; nothing when the fetch offset is at the end.
+    pub data: Option<FetchData>,
+}
+
+impl Partition {
+    /// A partition over its log.
+    pub fn new(log: Arc<Log>) -> Partition {
+        Partition { log, waiters: Waiters::default() }
+    }
+
+    /// Its topic and number.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        self.log.topic_partition()
+    }
+
+    /// The id of its topic.
+    pub fn topic_id(&self) -> TopicId {
+        self.log.topic_id()
+    }
+
+    /// The log, for `topics` (configs) and the coordinator's loader.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The offsets at this moment.
+    pub fn offsets(&self) -> LogOffsets {
+        self.log.offsets()
+    }
+
+    /// Refuses a request that knows another leader epoch.
+    pub fn check_leader_epoch(&self, current_leader_epoch: i32) -> Result<(), ApiError> {
+        match current_leader_epoch {
+            i32::MIN..0 | LEADER_EPOCH => Ok(()),
+            _ => Err(ErrorCode::UnknownLeaderEpoch.into()),
+        }
+    }
+
+    /// Appends one client batch. Neither durable nor visible yet: see [`Partition::wait_visible`].
+    pub fn append_as_leader(&self, batch: &[u8]) -> Result<Appended, StorageError> {
+        self.log.append(batch, AppendOrigin::Client, LEADER_EPOCH)
+    }
+
+    /// Appends batches the broker itself made.
+    pub fn append_as_coordinator(&self, batches: &[u8]) -> Result<Appended, StorageError> {
+        self.log.append(batches, AppendOrigin::Coordinator, LEADER_EPOCH)
+    }
+
+    /// Plans a read. Takes no lock of the writer and reads no record data.
+    pub fn fetch(
+        &self,
+        offset: i64,
+        max_bytes: usize,
+        min_one_batch: bool,
+        isolation: Isolation,
+    ) -> Result<Fetched, StorageError> {
+        let offsets = self.log.offsets();
+        let end = match isolation {
+            Isolation::LogEnd => offsets.log_end_offset,
+            Isolation::HighWatermark => offsets.high_watermark,
+            Isolation::LastStable => offsets.last_stable_offset,
+        };
+        // The common case of a consumer that has read everything, or may not read further.
+        let caught_up = offset >= end && offset <= offsets.log_end_offset;
+        if caught_up || (max_bytes == 0 && !min_one_batch && offset >= offsets.log_start_offset) {
+            return Ok(Fetched { offsets, data: None });
+        }
+        let request = ReadRequest { offset, max_bytes, min_one_batch, isolation };
+        let data = self.log.read(request)?;
+        let offsets = LogOffsets {
+            log_start_offset: data.log_start_offset,
+            last_stable_offset: data.last_stable_offset,
+            high_watermark: data.high_watermark,
+            log_end_offset: offsets.log_end_offset.max(data.high_watermark),
+        };
+        Ok(Fetched { offsets, data: Some(data) })
+    }
+
+    /// The first record at or after a time.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp_ms: i64,
+    ) -> Result<Option<TimestampedOffset>, StorageError> {
+        self.log.offset_for_timestamp(timestamp_ms)
+    }
+
+    /// The record with the highest timestamp.
+    pub fn max_timestamp_offset(&self) -> Result<Option<TimestampedOffset>, StorageError> {
+        self.log.max_timestamp_offset()
+    }
+
+    /// Moves the log start; -1 stands for the high watermark. Returns the new log start.
+    pub fn delete_records_before(&self, offset: i64) -> Result<i64, StorageError> {
+        self.log.delete_records_before(offset)
+    }
+
+    /// The last epoch at or below this one, and where it ends.
+    pub fn end_offset_for_epoch(&self, leader_epoch: i32) -> (i32, i64) {
+        self.log.end_offset_for_epoch(leader_epoch)
+    }
+
+    /// Called by the engine when more has become visible.
+    pub fn visible_up_to(&self, high_watermark: i64) {
+        self.waiters.wake(high_watermark);
+    }
+
+    /// Wakes everybody: the partition is going away.
+    pub fn wake_all(&self) {
+        self.waiters.wake(i64::MAX);
+    }
+
+    /// Wakes `wake` once the high watermark reaches `high_watermark`, at once if it has.
+    pub fn register(
+        self: &Arc<Partition>,
+        high_watermark: i64,
+        wake: &Arc<Notify>,
+    ) -> Registration {
+        let registration = self.waiters.register(self, high_watermark, wake);
+        // Registered first, looked second: what became visible in between is not missed.
+        if self.log.offsets().high_watermark >= high_watermark {
+            wake.notify_one();
+        }
+        registration
+    }
+
+    pub(crate) fn waiters(&self) -> &Waiters {
+        &self.waiters
+    }
+
+    /// Waits until everything below `next_offset` is durable and visible.
+    pub async fn wait_visible(
+        self: &Arc<Partition>,
+        next_offset: i64,
+        deadline: Instant,
+    ) -> Result<(), ApiError> {
+        if self.log.offsets().high_watermark >= next_offset {
+            return Ok(());
+        }
+        let wake = Arc::new(Notify::new());
+        let _registration = self.register(next_offset, &wake);
+        loop {
+            let check = deadline.min(Instant::now() + HEALTH_CHECK_INTERVAL);
+            let _ = tokio::time::timeout_at(check, wake.notified()).await;
+            if self.log.offsets().high_watermark >= next_offset {
+                return Ok(());
+            }
+            self.log.check_usable()?;
+            if Instant::now() >= deadline {
+                return Err(ErrorCode::RequestTimedOut.into());
+            }
+        }
+    }
+}
+
+/// Reads the records a plan points at.
+///
+/// Small reads come from the page cache in microseconds and stay on this thread; the rest goes to
+/// the blocking pool.
+pub async fn read_records(data: FetchData) -> Result<Bytes, ApiError> {
+    const INLINE_BYTES: usize = 128 * 1024;
+    let read = move || {
+        let mut buffer = Vec::new();
+        data.read_into(&mut buffer)?;
+        Ok::<_, StorageError>(Bytes::from(buffer))
+    };
+    Ok(read()?)
+}

@@ -1,0 +1,339 @@
+//! Start-up, the accept loop and shutdown.
+//!
+//! Start: lock and recover the data directory, adopt or restore topics, serve their partitions,
+//! then listen. Stop: no new connections or requests, finish what was begun (ten seconds at the
+//! most), sync everything, write the clean-shutdown marker.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lastword_record::TopicPartition;
+use lastword_storage::{Clock, Dir, FsDir, LogManager, LogManagerConfig, StorageError};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::broker::{Broker, Endpoint};
+use crate::config::BrokerConfig;
+use crate::connection::{self, ConnectionLimits};
+use crate::error_map::ApiError;
+use crate::fetch_session::FetchSessions;
+use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage};
+use crate::partition::PartitionTable;
+use crate::producer_ids::ProducerIds;
+use crate::topics;
+
+/// How long requests in work may take once the broker stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often the engine's housekeeping runs.
+const TICK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Why the broker could not start or stop.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The data directory.
+    #[error("cannot open the data directory {path}: {source}")]
+    DataDirectory {
+        /// Which.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The log engine.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The metadata.
+    #[error(transparent)]
+    Metadata(#[from] MetadataFileError),
+    /// A topic that could not be served.
+    #[error("cannot serve topic {topic}: {reason}")]
+    Topic {
+        /// Which.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// Our own mistake.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+/// A running broker.
+pub struct Server {
+    broker: Arc<Broker>,
+    stop: watch::Sender<bool>,
+    accepting: JoinHandle<()>,
+    ticking: JoinHandle<()>,
+}
+
+impl Server {
+    /// Recovers the data directory and listens. Returns once clients can connect.
+    pub async fn start(config: BrokerConfig) -> Result<Server, ServerError> {
+        let listener = listen(&config).await?;
+        let local_addr = listener
+            .local_addr()
+            .map_err(|source| ServerError::Listen { address: config.listen_address(), source })?;
+        let broker = tokio::task::spawn_blocking(move || open(config, local_addr))
+            .await
+            .map_err(|error| ServerError::Internal(error.to_string()))??;
+        let broker = Arc::new(broker);
+        let (stop, stopping) = watch::channel(false);
+        let accepting = tokio::spawn(accept(broker.clone(), listener, stopping.clone()));
+        let ticking = tokio::spawn(tick(broker.clone(), stopping));
+        Ok(Server { broker, stop, accepting, ticking })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.broker.local_addr
+    }
+
+    /// The handles, for an embedder that wants to look inside.
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.broker
+    }
+
+    /// Stops in order; everything acknowledged or not is on disk afterwards.
+    pub async fn stop(self) -> Result<(), ServerError> {
+        let _ = self.stop.send(true);
+        let _ = self.accepting.await;
+        let _ = self.ticking.await;
+        let broker = self.broker;
+        tokio::task::spawn_blocking(move || broker.logs.close())
+            .await
+            .map_err(|error| ServerError::Internal(error.to_string()))??;
+        Ok(())
+    }
+}
+
+async fn listen(config: &BrokerConfig) -> Result<TcpListener, ServerError> {
+    let address = config.listen_address();
+    TcpListener::bind((config.listener.host.as_str(), config.listener.port))
+        .await
+        .map_err(|source| ServerError::Listen { address, source })
+}
+
+/// Opens the data directory and makes the broker. Blocks.
+fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerError> {
+    let path = config.log_dir.clone();
+    let dir: Arc<dyn Dir> = Arc::new(
+        FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?,
+    );
+    let metadata = MetadataStore::open(MetadataFile::new(dir.clone()))?;
+    let image = metadata.image();
+    let partitions = Arc::new(PartitionTable::default());
+    let visible = partitions.clone();
+    let clock = Clock::System;
+    let logs = LogManager::open(
+        LogManagerConfig {
+            recovery_threads: config.recovery_threads,
+            visibility: Some(Arc::new(move |partition: &TopicPartition, high_watermark| {
+                visible.visible_up_to(partition, high_watermark);
+            })),
+            max_decompressed_bytes: config.max_decompressed_bytes,
+            producer_id_expiration_ms: config.producer_id_expiration_ms,
+            ..LogManagerConfig::default()
+        },
+        dir,
+        clock.clone(),
+        &|topic| {
+            let configs = image.topic(topic).map(|t| t.configs.clone()).unwrap_or_default();
+            topics::log_config(&config, &image, &configs).unwrap_or_default()
+        },
+    )?;
+    let cluster = logs.cluster();
+    let broker = Broker {
+        cluster_id: cluster.cluster_id.as_str().into(),
+        node_id: config.node_id,
+        endpoint: Endpoint {
+            host: config.advertised.host.as_str().into(),
+            port: match config.advertised.port {
+                0 => local_addr.port().into(),
+                port => port.into(),
+            },
+        },
+        local_addr,
+        clock,
+        partitions,
+        metadata,
+        fetch_sessions: FetchSessions::new(config.fetch_session_slots),
+        producer_ids: ProducerIds::default(),
+        logs,
+        config,
+    };
+    restore_topics(&broker)?;
+    broker.logs.start_sync_thread();
+    Ok(broker)
+}
+
+/// Finishes deletions, adopts partitions that no metadata names, and serves every topic.
+fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
+    let image = broker.metadata.image();
+    let mut orphans: HashMap<Arc<str>, TopicImage> = HashMap::new();
+    for log in broker.logs.logs() {
+        let name = &log.topic_partition().topic;
+        if image.deleting().iter().any(|topic| topic.id == log.topic_id()) {
+            broker.logs.delete(log.topic_partition())?;
+        } else if image.topic(name).is_none() {
+            let topic = orphans.entry(name.clone()).or_insert_with(|| TopicImage {
+                name: name.clone(),
+                id: log.topic_id(),
+                partition_count: 0,
+                configs: Default::default(),
+            });
+            topic.partition_count = topic.partition_count.max(log.topic_partition().partition + 1);
+        }
+    }
+    for name in orphans.keys() {
+        tracing::warn!(topic = %name, "adopting partitions of a topic the metadata does not name");
+    }
+    broker.metadata.update(|image| {
+        let next = orphans.into_values().fold(image.clone(), MetadataImage::with_topic);
+        let finished: Vec<_> = next.deleting().iter().map(|topic| topic.id).collect();
+        let next = finished.into_iter().fold(next, MetadataImage::without_deleting);
+        Ok::<_, MetadataFileError>((next, ()))
+    })?;
+    for topic in broker.metadata.image().topics() {
+        topics::serve_topic(broker, topic).map_err(|error: ApiError| ServerError::Topic {
+            topic: topic.name.to_string(),
+            reason: error.message,
+        })?;
+    }
+    Ok(())
+}
+
+/// The engine's housekeeping: rolling on time, retention, checkpoints, deferred deletions.
+async fn tick(broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let stopping = stop.wait_for(|&stopping| stopping);
+        if tokio::time::timeout(TICK_INTERVAL, stopping).await.is_ok() {
+            return;
+        }
+        let ticked = broker.clone();
+        let _ = tokio::task::spawn_blocking(move || ticked.logs.tick(ticked.clock.now_ms())).await;
+    }
+}
+
+async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receiver<bool>) {
+    let limits = Arc::new(ConnectionLimits {
+        request_memory: Semaphore::new(broker.config.request_memory_bytes),
+        max_request_bytes: broker.config.max_request_bytes,
+        idle_timeout: broker.config.connections_max_idle,
+    });
+    let counts = Arc::new(ConnectionCounts::default());
+    let mut connections = JoinSet::new();
+    let mut stopping = stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stopping.wait_for(|&stopping| stopping) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file handles, most likely: the clients that are here come first.
+                log_rejected(&format!("accept failed: {error}"));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Some(place) = ConnectionCounts::enter(&counts, peer.ip(), &broker.config) else {
+            log_rejected(&format!("refused {peer}: too many connections"));
+            continue;
+        };
+        configure(&stream);
+        let serving =
+            connection::serve(broker.clone(), limits.clone(), stream, peer, stop.clone());
+        connections.spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!("some connections did not finish in time");
+        connections.shutdown().await;
+    }
+}
+
+fn configure(stream: &TcpStream) {
+    // A response is written in one call; waiting to fill a packet would only delay it.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+}
+
+/// Connections by address. `by_address` is held for one map operation.
+#[derive(Default)]
+struct ConnectionCounts {
+    by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,
+}
+
+/// One connection's place; dropping it leaves.
+struct ConnectionPlace {
+    counts: Arc<ConnectionCounts>,
+    address: IpAddr,
+}
+
+impl ConnectionCounts {
+    fn enter(
+        counts: &Arc<ConnectionCounts>,
+        address: IpAddr,
+        config: &BrokerConfig,
+    ) -> Option<ConnectionPlace> {
+        let mut guard = counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, by_address) = &mut *guard;
+        let count = by_address.get(&address).copied().unwrap_or(0);
+        if *total >= config.max_connections || count >= config.max_connections_per_ip {
+            return None;
+        }
+        *total += 1;
+        by_address.insert(address, count + 1);
+        Some(ConnectionPlace { counts: counts.clone(), address })
+    }
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        let mut guard = self.counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, by_address) = &mut *guard;
+        *total = total.saturating_sub(1);
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Logs about a client that misbehaves, ten lines a second at the most: hostile clients must not
+/// fill the disk with our words.
+pub(crate) fn log_rejected(message: &str) {
+    const LINES_PER_SECOND: u32 = 10;
+    static SECOND: AtomicI64 = AtomicI64::new(0);
+    static LINES: AtomicU32 = AtomicU32::new(0);
+    let second = Clock::System.now_ms() / 1000;
+    if SECOND.swap(second, Ordering::Relaxed) != second {
+        LINES.store(0, Ordering::Relaxed);
+    }
+    if LINES.fetch_add(1, Ordering::Relaxed) < LINES_PER_SECOND {
+        tracing::info!("{message}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Creating, growing, configuring and deleting topics.
+//!
+//! The metadata is durable before the logs are made, and a topic being deleted is remembered
+//! until its directories are gone: whatever a crash leaves, start-up can finish.
+//!
+//! | crash after | start-up |
+//! |---|---|
+//! | topic in the metadata, some logs missing | makes the missing logs, empty |
+//! | topic among those being deleted | deletes what is left of its logs |
+//!
+//! Everything here blocks on the disk: call it through `partition::run_blocking`.
+
+use std::sync::Arc;
+
+use lastword_protocol::ErrorCode;
+use lastword_record::{TopicId, TopicPartition};
+use lastword_storage::LogConfig;
+
+use crate::broker::Broker;
+use crate::config::BrokerConfig;
+use crate::error_map::ApiError;
+use crate::metadata::{
+    MetadataImage, Properties, TopicImage, collides_with, validate_topic_name,
+};
+use crate::partition::Partition;
+
+/// Kafka has no limit; directories and file handles do.
+pub const MAX_PARTITIONS_PER_TOPIC: i32 = 10_000;
+
+/// A topic to create.
+#[derive(Clone, Debug)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; `None` for the broker's `num.partitions`.
+    pub partition_count: Option<i32>,
+    /// Configs of its own.
+    pub configs: Properties,
+}
+
+/// Says whether the topic could be created, and as what, without doing it.
+pub fn validate_new_topic(
+    config: &BrokerConfig,
+    image: &MetadataImage,
+    new_topic: &NewTopic,
+) -> Result<TopicImage, ApiError> {
+    validate_topic_name(&new_topic.name)?;
+    if image.topic(&new_topic.name).is_some() {
+        return Err(ApiError::new(
+            ErrorCode::TopicAlreadyExists,
+            format!("Topic '{}' already exists.", new_topic.name),
+        ));
+    }
+    if new_topic.name.contains(['.', '_'])
+        && let Some(other) = image.topics().find(|t| collides_with(&t.name, &new_topic.name))
+    {
+        return Err(ApiError::new(
+            ErrorCode::InvalidTopicException,
+            format!(
+                "Topic '{}' collides with existing topic: {}: metrics cannot tell '.' from '_'",
+                new_topic.name, other.name
+            ),
+        ));
+    }
+    let partition_count = new_topic.partition_count.unwrap_or(config.num_partitions);
+    validate_partition_count(partition_count)?;
+    log_config(config, image, &new_topic.configs)?;
+    Ok(TopicImage {
+        name: new_topic.name.as_str().into(),
+        id: random_topic_id()?,
+        partition_count,
+        configs: new_topic.configs.clone(),
+    })
+}
+
+/// Creates a topic and serves it.
+pub fn create_topic(broker: &Broker, new_topic: &NewTopic) -> Result<Arc<TopicImage>, ApiError> {
+    let topic = broker.metadata.update(|image| {
+        let topic = validate_new_topic(&broker.config, image, new_topic)?;
+        Ok::<_, ApiError>((image.clone().with_topic(topic.clone()), topic))
+    })?;
+    serve_topic(broker, &topic)?;
+    tracing::info!(topic = %topic.name, partitions = topic.partition_count, "created topic");
+    Ok(Arc::new(topic))
+}
+
+/// Adds partitions up to `total_count`.
+pub fn create_partitions(broker: &Broker, name: &str, total_count: i32) -> Result<(), ApiError> {
+    let topic = broker.metadata.update(|image| {
+        let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        if total_count <= topic.partition_count {
+            return Err(ApiError::new(
+                ErrorCode::InvalidPartitions,
+                format!(
+                    "The topic {name} currently has {} partition(s); {total_count} would not be \
+                     an increase.",
+                    topic.partition_count
+                ),
+            ));
+        }
+        validate_partition_count(total_count)?;
+        let grown = TopicImage { partition_count: total_count, ..TopicImage::clone(topic) };
+        Ok((image.clone().with_topic(grown.clone()), grown))
+    })?;
+    serve_topic(broker, &topic)
+}
+
+/// Replaces the configs of a topic; they act on its logs at once.
+pub fn set_topic_configs(
+    broker: &Broker,
+    name: &str,
+    change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
+) -> Result<(), ApiError> {
+    let (topic, log_config) = broker.metadata.update(|image| {
+        let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let configs = change(&topic.configs)?;
+        let log_config = log_config(&broker.config, image, &configs)?;
+        let changed = TopicImage { configs, ..TopicImage::clone(topic) };
+        Ok::<_, ApiError>((image.clone().with_topic(changed.clone()), (changed, log_config)))
+    })?;
+    for partition in broker.partitions.of_topic(&topic.name) {
+        partition.log().update_config(log_config.clone());
+    }
+    Ok(())
+}
+
+/// Replaces the dynamic broker configs; topics without a setting of their own follow at once.
+pub fn set_broker_configs(
+    broker: &Broker,
+    change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
+) -> Result<(), ApiError> {
+    let updates = broker.metadata.update(|image| {
+        let configs = change(image.broker_configs())?;
+        let next = image.clone().with_broker_configs(configs);
+        // Every topic's config must be valid with the new defaults before any of them changes.
+        let mut updates = Vec::new();
+        for topic in next.topics() {
+            updates.push((topic.name.clone(), log_config(&broker.config, &next, &topic.configs)?));
+        }
+        Ok::<_, ApiError>((next, updates))
+    })?;
+    for (name, log_config) in updates {
+        for partition in broker.partitions.of_topic(&name) {
+            partition.log().update_config(log_config.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Deletes a topic with its data.
+pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
+    let topic = broker.metadata.update(|image| {
+        let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
+        Ok::<_, ApiError>((image.clone().with_topic_deleting(name), topic))
+    })?;
+    let partitions = broker.partitions.remove(name);
+    for partition in &partitions {
+        broker.logs.delete(partition.topic_partition())?;
+        partition.wake_all();
+    }
+    broker.metadata.update(|image| {
+        Ok::<_, ApiError>((image.clone().without_deleting(topic.id), ()))
+    })?;
+    tracing::info!(topic = %topic.name, "deleted topic");
+    Ok(())
+}
+
+/// Makes the logs of a topic that are missing, and serves all of them.
+pub(crate) fn serve_topic(broker: &Broker, topic: &TopicImage) -> Result<(), ApiError> {
+    let config = log_config(&broker.config, &broker.metadata.image(), &topic.configs)?;
+    let served = broker.partitions.of_topic(&topic.name);
+    let mut partitions = Vec::with_capacity(topic.partition_count.max(0) as usize);
+    for number in 0..topic.partition_count {
+        if let Some(partition) = served.get(number as usize) {
+            partitions.push(partition.clone());
+            continue;
+        }
+        let topic_partition = TopicPartition { topic: topic.name.clone(), partition: number };
+        let log = match broker.logs.get(&topic_partition) {
+            Some(log) => log,
+            None => broker.logs.create(&topic_partition, topic.id, config.clone())?,
+        };
+        partitions.push(Arc::new(Partition::new(log)));
+    }
+    broker.partitions.insert(topic.name.clone(), partitions);
+    Ok(())
+}
+
+/// The config of a topic's logs: its own settings over the broker's dynamic and static ones.
+pub fn log_config(
+    config: &BrokerConfig,
+    image: &MetadataImage,
+    topic_configs: &Properties,
+) -> Result<LogConfig, ApiError> {
+    config
+        .topic_defaults(image.broker_configs())
+        .and_then(|defaults| defaults.with_properties(topic_configs))
+        .map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))
+}
+
+fn validate_partition_count(count: i32) -> Result<(), ApiError> {
+    if (1..=MAX_PARTITIONS_PER_TOPIC).contains(&count) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorCode::InvalidPartitions,
+        format!("Number of partitions must be between 1 and {MAX_PARTITIONS_PER_TOPIC}: {count}"),
+    ))
+}
+
+fn random_topic_id() -> Result<TopicId, ApiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ApiError::new(ErrorCode::UnknownServerError, error.to_string()))?;
+    Ok(TopicId::from_random_bytes(bytes))
+}
