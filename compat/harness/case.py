@@ -76,7 +76,12 @@ class Context:
         return made
 
     def shared_dirs(self) -> list[Path]:
+        """Data directories of brokers that were stopped cleanly, of this and earlier cases."""
         return self._shared.finished
+
+    def stop_shared(self) -> None:
+        """So that its files can be read; the next plain case gets a new one."""
+        self._shared.stop()
 
     def topic(self, suffix: str = "t") -> str:
         return f"{self.case.name.replace('_', '-')}-{suffix}"
