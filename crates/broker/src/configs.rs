@@ -8,9 +8,10 @@
 //! broker starts and shown as read-only.
 
 use lastword_protocol::ErrorCode;
-use lastword_storage::{CLEANER_CONFIGS, ConfigEntry, ConfigType, LogConfig, TOPIC_CONFIGS};
+use lastword_storage::config::{CLEANER_CONFIGS, ConfigEntry, ConfigType, TOPIC_CONFIGS};
 
 use crate::broker::Broker;
+use crate::config::BROKER_CONFIGS;
 use crate::error_map::ApiError;
 use crate::metadata::Properties;
 
@@ -82,7 +83,7 @@ pub fn topic_configs(broker: &Broker, own: &Properties) -> Vec<ConfigView> {
                 synonyms.push(synonym(entry.name, value, ConfigSource::DynamicTopic));
             }
             synonyms.extend(broker_synonyms(broker, image.broker_configs(), entry));
-            view(entry, entry.name, false, synonyms)
+            view(entry, entry.name, synonyms)
         })
         .collect()
 }
@@ -98,24 +99,22 @@ pub fn broker_configs(broker: &Broker) -> Vec<ConfigView> {
             if let Some(value) = image.broker_configs().get(name) {
                 synonyms.push(synonym(name, value, ConfigSource::DynamicBroker));
             }
-            if let Some(value) = broker.config.set_value(name) {
+            if let Some(value) = broker.config.properties().get(name) {
                 synonyms.push(synonym(name, value, ConfigSource::StaticBroker));
             }
             // The default belongs to the first name; hours and minutes have none.
             if entry.broker_synonyms.first().is_some_and(|first| first.name == name) {
                 synonyms.push(default_of(entry, name));
             }
-            view(entry, name, false, synonyms)
+            view(entry, name, synonyms)
         })
         .collect();
-    let fixed = CLEANER_CONFIGS.iter().chain(crate::config::BROKER_CONFIGS);
-    views.extend(fixed.filter(|entry| !entry.is_hidden).map(|entry| {
-        let mut synonyms = Vec::new();
-        if let Some(value) = broker.config.set_value(entry.name) {
-            synonyms.push(synonym(entry.name, value, ConfigSource::StaticBroker));
-        }
-        synonyms.push(default_of(entry, entry.name));
-        view(entry, entry.name, true, synonyms)
+    views.extend(CLEANER_CONFIGS.iter().map(|entry| {
+        fixed(broker, entry.name, entry.kind, entry.doc, entry.default)
+    }));
+    views.extend(BROKER_CONFIGS.iter().map(|entry| {
+        let default = Some(entry.default).filter(|text| !text.is_empty());
+        fixed(broker, entry.name, entry.kind, entry.doc, default)
     }));
     views.sort_by_key(|view| view.name);
     views.dedup_by_key(|view| view.name);
@@ -139,11 +138,22 @@ pub fn check_dynamic_broker_config(broker: &Broker, name: &str) -> Result<(), Ap
     Err(ApiError::new(ErrorCode::InvalidRequest, reason))
 }
 
-/// Checks a topic's settings together, as they would act.
-pub fn check_topic_configs(properties: &Properties) -> Result<(), ApiError> {
-    LogConfig::from_properties(properties)
-        .map(|_| ())
-        .map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))
+/// A config that is read when the broker starts.
+fn fixed(
+    broker: &Broker,
+    name: &'static str,
+    kind: ConfigType,
+    doc: &'static str,
+    default: Option<&str>,
+) -> ConfigView {
+    let mut synonyms = Vec::new();
+    if let Some(value) = broker.config.properties().get(name) {
+        synonyms.push(synonym(name, value, ConfigSource::StaticBroker));
+    }
+    let value = default.map(str::to_owned);
+    synonyms.push(Synonym { name, value, source: ConfigSource::Default });
+    let (value, source) = (synonyms[0].value.clone(), synonyms[0].source);
+    ConfigView { name, value, source, read_only: true, kind, doc, synonyms }
 }
 
 fn broker_synonyms(broker: &Broker, dynamic: &Properties, entry: &ConfigEntry) -> Vec<Synonym> {
@@ -155,7 +165,7 @@ fn broker_synonyms(broker: &Broker, dynamic: &Properties, entry: &ConfigEntry) -
         }
     }
     for name in names() {
-        if let Some(value) = broker.config.set_value(name) {
+        if let Some(value) = broker.config.properties().get(name) {
             synonyms.push(synonym(name, value, ConfigSource::StaticBroker));
         }
     }
@@ -171,12 +181,7 @@ fn default_of(entry: &ConfigEntry, name: &'static str) -> Synonym {
     Synonym { name, value: entry.default.map(str::to_owned), source: ConfigSource::Default }
 }
 
-fn view(
-    entry: &ConfigEntry,
-    name: &'static str,
-    read_only: bool,
-    synonyms: Vec<Synonym>,
-) -> ConfigView {
+fn view(entry: &ConfigEntry, name: &'static str, synonyms: Vec<Synonym>) -> ConfigView {
     let strongest = synonyms.first();
     let mut value = strongest.and_then(|synonym| synonym.value.clone());
     // A synonym in hours or minutes sets a config in milliseconds.
@@ -193,7 +198,7 @@ fn view(
         name,
         value,
         source: strongest.map_or(ConfigSource::Default, |synonym| synonym.source),
-        read_only,
+        read_only: false,
         kind: entry.kind,
         doc: entry.doc,
         synonyms,

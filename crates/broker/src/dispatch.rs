@@ -1,4 +1,4 @@
-//! From an API key to its handler: one visible match.
+//! From an API key to its handler: one visible table.
 //!
 //! The version is checked before the body is decoded. A key or version that is not served closes
 //! the connection, as Kafka does, except ApiVersions, which tells a newer client what to use.
@@ -12,29 +12,52 @@ use lastword_protocol::{ApiKey, request};
 use crate::api::{self, Reply, RequestContext};
 use crate::broker::Broker;
 
-/// The APIs ApiVersions offers: exactly those of the match below.
-pub(crate) const SERVED: &[ApiKey] = &[ApiKey::ApiVersions];
+/// Writes the list of served APIs and the match from one table, so that they cannot differ.
+macro_rules! handlers {
+    ($($key:ident => $module:ident,)*) => {
+        /// The APIs that ApiVersions offers.
+        pub(crate) const SERVED: &[ApiKey] = &[$(ApiKey::$key),*];
+
+        async fn handle(
+            broker: &Arc<Broker>,
+            context: &RequestContext,
+            body: Bytes,
+        ) -> Result<Reply, String> {
+            match context.api_key {
+                $(ApiKey::$key => {
+                    Ok(api::$module::handle(broker, context, decode(context, body)?).await)
+                })*
+                other => Err(format!("{} is not served", other.name())),
+            }
+        }
+    };
+}
+
+handlers! {
+    ApiVersions => api_versions,
+    CreateTopics => create_topics,
+    DeleteTopics => delete_topics,
+    DescribeAcls => describe_acls,
+    DescribeConfigs => describe_configs,
+    AlterConfigs => alter_configs,
+    DescribeLogDirs => describe_log_dirs,
+    CreatePartitions => create_partitions,
+    ElectLeaders => elect_leaders,
+    IncrementalAlterConfigs => incremental_alter_configs,
+    ListPartitionReassignments => list_partition_reassignments,
+    ListConfigResources => list_config_resources,
+}
 
 /// Decodes a request and runs its handler.
 pub(crate) async fn dispatch(broker: &Arc<Broker>, context: &RequestContext, body: Bytes) -> Reply {
     let key = context.api_key;
-    if !SERVED.contains(&key) {
-        return Reply::Close(format!("{} is not served", key.name()));
-    }
-    if !key.supports(context.api_version) {
+    if SERVED.contains(&key) && !key.supports(context.api_version) {
         if key == ApiKey::ApiVersions {
             return api::api_versions::unsupported_version(context);
         }
         return Reply::Close(format!("{} v{} is not served", key.name(), context.api_version));
     }
-    let outcome = match key {
-        ApiKey::ApiVersions => match decode(context, body) {
-            Ok(request) => Ok(api::api_versions::handle(broker, context, request).await),
-            Err(error) => Err(error),
-        },
-        _ => Err(format!("{} has no handler", key.name())),
-    };
-    outcome.unwrap_or_else(Reply::Close)
+    handle(broker, context, body).await.unwrap_or_else(Reply::Close)
 }
 
 fn decode<R: KafkaRequest>(context: &RequestContext, body: Bytes) -> Result<R, String> {

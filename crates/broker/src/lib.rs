@@ -24,6 +24,7 @@
 pub mod api;
 pub mod broker;
 pub mod config;
+mod configs;
 mod connection;
 mod dispatch;
 pub mod error_map;

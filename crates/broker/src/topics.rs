@@ -84,21 +84,25 @@ pub fn create_topic(broker: &Broker, new_topic: &NewTopic) -> Result<Arc<TopicIm
     Ok(Arc::new(topic))
 }
 
+/// Says whether a topic can grow to `total_count` partitions.
+pub fn validate_growth(topic: &TopicImage, total_count: i32) -> Result<(), ApiError> {
+    if total_count <= topic.partition_count {
+        return Err(ApiError::new(
+            ErrorCode::InvalidPartitions,
+            format!(
+                "The topic {} currently has {} partition(s); {total_count} would not be an increase.",
+                topic.name, topic.partition_count
+            ),
+        ));
+    }
+    validate_partition_count(total_count)
+}
+
 /// Adds partitions up to `total_count`.
 pub fn create_partitions(broker: &Broker, name: &str, total_count: i32) -> Result<(), ApiError> {
     let topic = broker.metadata.update(|image| {
         let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        if total_count <= topic.partition_count {
-            return Err(ApiError::new(
-                ErrorCode::InvalidPartitions,
-                format!(
-                    "The topic {name} currently has {} partition(s); {total_count} would not be \
-                     an increase.",
-                    topic.partition_count
-                ),
-            ));
-        }
-        validate_partition_count(total_count)?;
+        validate_growth(topic, total_count)?;
         let grown = TopicImage { partition_count: total_count, ..TopicImage::clone(topic) };
         Ok((image.clone().with_topic(grown.clone()), grown))
     })?;

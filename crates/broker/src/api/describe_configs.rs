@@ -17,7 +17,7 @@ use lastword_protocol::messages::describe_configs_response::{
 };
 use lastword_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use lastword_protocol::{ErrorCode, StrBytes, message};
-use lastword_storage::ConfigType;
+use lastword_storage::config::ConfigType;
 
 use super::{Reply, RequestContext, config_resource};
 use crate::broker::Broker;

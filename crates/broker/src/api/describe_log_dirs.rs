@@ -55,7 +55,7 @@ fn describe(
     let code = if offline { ErrorCode::KafkaStorageError } else { ErrorCode::None };
     let mut result = message!(DescribeLogDirsResult {
         error_code: code.code(),
-        log_dir: StrBytes::from(broker.config.log_dir.to_string_lossy().as_ref()),
+        log_dir: StrBytes::from(broker.config.log_dir.as_str()),
         topics,
     });
     if version >= 4

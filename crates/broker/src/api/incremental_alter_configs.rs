@@ -16,7 +16,7 @@ use lastword_protocol::messages::incremental_alter_configs_request::{
 use lastword_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use lastword_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use lastword_protocol::{ErrorCode, StrBytes, message};
-use lastword_storage::{ConfigType, TOPIC_CONFIGS};
+use lastword_storage::config::{ConfigEntry, ConfigType, TOPIC_CONFIGS};
 
 use super::{Reply, RequestContext, config_resource};
 use crate::broker::Broker;
@@ -111,7 +111,7 @@ fn edit_list(
     name: &str,
     value: &str,
 ) -> Result<String, ApiError> {
-    let is_named = |entry: &&lastword_storage::ConfigEntry| {
+    let is_named = |entry: &&ConfigEntry| {
         entry.name == name || entry.broker_synonyms.iter().any(|synonym| synonym.name == name)
     };
     let entry = TOPIC_CONFIGS.iter().find(is_named);

@@ -6,7 +6,7 @@
 //!    `pub(crate) async fn handle(broker: &Arc<Broker>, context: &RequestContext, request:
 //!    <Name>Request) -> Reply`. Its header says key, versions, behaviour, and what each version
 //!    changed.
-//! 2. Add the module below, the key to `SERVED` in `dispatch.rs` and an arm to the `match` there.
+//! 2. Add the module below and a line to the table in `dispatch.rs`.
 //!    The versions are in `lastword_protocol::api_key`; a test compares the two tables.
 //! 3. Build messages with `message!(XResponse { field: value })`: the structs are
 //!    non-exhaustive. Answer with `context.reply(&response)`. A field that a version cannot
@@ -29,7 +29,19 @@ use std::pin::Pin;
 use lastword_protocol::messages::KafkaResponse;
 use lastword_protocol::{ApiKey, EncodeError, ResponseFrame, StrBytes, response};
 
+pub mod alter_configs;
 pub mod api_versions;
+mod config_resource;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_acls;
+pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod elect_leaders;
+pub mod incremental_alter_configs;
+pub mod list_config_resources;
+pub mod list_partition_reassignments;
 
 /// What a handler knows of the request beside its body.
 #[derive(Clone, Debug)]

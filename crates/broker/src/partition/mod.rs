@@ -88,6 +88,11 @@ impl Partition {
         self.log.append(batches, AppendOrigin::Coordinator, LEADER_EPOCH)
     }
 
+    /// Bytes of its segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.log.size_bytes()
+    }
+
     /// Plans a read. Takes no lock of the writer and reads no record data.
     pub fn fetch(
         &self,
