@@ -1,14 +1,16 @@
 //! Finding a batch by offset, and a record by timestamp.
 //!
-//! An index gives the place to start, the batches give the answer. The batch an entry leads to must be the one it was
-//! written for; when it is not, the index is not used any more and the walk starts at the beginning.
-
-use std::sync::atomic::Ordering;
+//! An index gives the place to start, the batches give the answer. An entry that does not lead to its batch, because it
+//! or the batch is damaged, is passed over for the one before: so damage hides no more than the batches next to it.
 
 use lastword_record::{Decompressor, RecordBatch};
 
+use super::offset_index::OffsetEntry;
 use super::{BatchPosition, Segment, offset_index, time_index};
 use crate::error::StorageError;
+
+/// After so many wrong entries the search begins at the start of the segment.
+const MOST_ENTRIES_TRIED: usize = 8;
 
 /// A record found by its timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,42 +36,39 @@ impl Segment {
 
     /// Where to begin a search for `offset`: the start of a batch not behind the one that has it.
     fn indexed_start(&self, offset: i64, end: u32) -> Result<u32, StorageError> {
-        if offset <= self.base_offset() || self.index_is_wrong.load(Ordering::Relaxed) {
+        if offset <= self.base_offset() {
             return Ok(0);
         }
-        let entry = match offset_index::floor(&self.offset_index, self.base_offset(), offset)? {
-            Some(entry) => entry,
-            None => return Ok(0),
-        };
-        // An entry may be there a moment before its batch is published: then nothing at this offset is visible yet.
-        if entry.position >= end && entry.position <= super::MOST_LOG_BYTES as u32 {
-            return Ok(if entry.offset < self.next_offset() {
-                self.distrust_index()
-            } else {
-                end
-            });
-        }
-        let leads_to_its_batch = match self.scan_headers(entry.position, end).next_batch() {
-            Ok(Some(batch)) => batch.header.last_offset() == entry.offset,
-            Ok(None) => false,
-            Err(StorageError::CorruptSegment { .. }) => false,
-            Err(error) => return Err(error),
-        };
-        Ok(if leads_to_its_batch {
-            entry.position
-        } else {
-            self.distrust_index()
-        })
-    }
-
-    fn distrust_index(&self) -> u32 {
-        if !self.index_is_wrong.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
+        let mut count = offset_index::floor_count(&self.offset_index, self.base_offset(), offset)?;
+        for _ in 0..MOST_ENTRIES_TRIED {
+            let Some(last) = count.checked_sub(1) else {
+                break;
+            };
+            count = last;
+            let Some(entry) = self.offset_index.entry(last)? else {
+                break;
+            };
+            let entry = OffsetEntry::decode(&entry, self.base_offset());
+            if entry.offset <= offset && self.leads_to_its_batch(entry, end)? {
+                return Ok(entry.position);
+            }
+            tracing::debug!(
                 log = self.log_path(),
-                "an index entry leads to a wrong batch: the index is not used"
+                ?entry,
+                "an index entry leads to a wrong batch"
             );
         }
-        0
+        Ok(0)
+    }
+
+    /// Whether an entry tells the truth as far as a search needs it. Kafka up to 3.9 wrote one entry for several
+    /// batches: the last offset of the last one, the position of the first one.
+    fn leads_to_its_batch(&self, entry: OffsetEntry, end: u32) -> Result<bool, StorageError> {
+        match self.scan_headers(entry.position, end).next_batch() {
+            Ok(Some(batch)) => Ok(batch.header.last_offset() <= entry.offset),
+            Ok(None) | Err(StorageError::CorruptSegment { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The first record, at `from_offset` or above, whose timestamp is not below `timestamp`. Decompresses batches, as

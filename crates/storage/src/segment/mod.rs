@@ -69,8 +69,6 @@ pub struct Segment {
     next_offset: AtomicI64,
     first_batch_timestamp: AtomicI64,
     needs_recovery: AtomicBool,
-    /// An index entry led to a wrong batch: lookups scan from the start until the index is rebuilt.
-    index_is_wrong: AtomicBool,
     /// Largest timestamp and the last offset of its batch: read by anybody, set by the writer.
     max: Mutex<TimeEntry>,
     /// What the indexes know; only the writer takes it.
@@ -108,7 +106,6 @@ impl Segment {
             next_offset: AtomicI64::new(base_offset),
             first_batch_timestamp: AtomicI64::new(NOT_READ),
             needs_recovery: AtomicBool::new(false),
-            index_is_wrong: AtomicBool::new(false),
             max: Mutex::new(feed.max),
             writer: Mutex::new(feed),
         })

@@ -39,18 +39,11 @@ impl OffsetEntry {
     }
 }
 
-/// The last entry whose offset is not above `offset`.
-pub(super) fn floor(
+/// How many entries have an offset that is not above `offset`.
+pub(super) fn floor_count(
     index: &IndexFile<ENTRY_BYTES>,
     base_offset: i64,
     offset: i64,
-) -> Result<Option<OffsetEntry>, StorageError> {
-    let count =
-        index.partition_point(|entry| OffsetEntry::decode(entry, base_offset).offset <= offset)?;
-    let Some(last) = count.checked_sub(1) else {
-        return Ok(None);
-    };
-    Ok(index
-        .entry(last)?
-        .map(|entry| OffsetEntry::decode(&entry, base_offset)))
+) -> Result<u32, StorageError> {
+    index.partition_point(|entry| OffsetEntry::decode(entry, base_offset).offset <= offset)
 }

@@ -1,7 +1,7 @@
 //! Opening a segment without reading it, and rebuilding its indexes when they do not belong to it.
 //!
-//! Trusted of an index at open: nothing but its end. The last entry of the `.index` must lead to a batch that ends with
-//! its offset; from there the headers of the last few batches give the next offset and the newest timestamps. What an
+//! Trusted of an index at open: nothing but its end. The last entry of the `.index` must lead to a batch, and its
+//! offset must be there; from there the headers of the last few batches give the next offset and the newest timestamps. What an
 //! index says in between is checked when it is used.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
@@ -74,7 +74,6 @@ pub(super) fn open(
         next_offset: AtomicI64::new(tail.next_offset),
         first_batch_timestamp: AtomicI64::new(NOT_READ),
         needs_recovery: AtomicBool::new(tail.valid_bytes < log_bytes || !transactions_are_sane),
-        index_is_wrong: AtomicBool::new(false),
         max: Mutex::new(tail.feed.max),
         writer: Mutex::new(tail.feed),
         files,
@@ -132,7 +131,7 @@ fn read_tail(
     let mut scan = header_scan(files, log, start, log_bytes);
     let mut is_first = true;
     while let Some(batch) = whole_batch(&mut scan)? {
-        if is_first && last_entry.is_some_and(|entry| entry.offset != batch.header.last_offset()) {
+        if is_first && last_entry.is_some_and(|entry| entry.offset < batch.header.last_offset()) {
             return Ok(None);
         }
         is_first = false;
@@ -146,7 +145,7 @@ fn read_tail(
         tail.next_offset = batch.header.next_offset();
         tail.valid_bytes = batch.end();
     }
-    let is_found = last_entry.is_none() || !is_first;
+    let is_found = last_entry.is_none_or(|entry| entry.offset < tail.next_offset);
     let time_fits = last_time_entry.is_none_or(|entry| entry.offset < tail.next_offset);
     Ok((is_found && time_fits).then_some(tail))
 }
@@ -291,7 +290,6 @@ impl Segment {
         self.next_offset.store(next_offset, Ordering::Release);
         self.first_batch_timestamp
             .store(NOT_READ, Ordering::Relaxed);
-        self.index_is_wrong.store(false, Ordering::Relaxed);
         self.needs_recovery.store(false, Ordering::Release);
         self.size_bytes.store(valid_bytes, Ordering::Release);
     }

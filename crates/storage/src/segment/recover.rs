@@ -172,7 +172,7 @@ fn keep_sound_entries(
     let (Some(first), Some(last)) = (tail.first(), tail.last()) else {
         return Ok(None);
     };
-    if first.last_offset() != last_entry.offset {
+    if first.last_offset() > last_entry.offset || last.last_offset() < last_entry.offset {
         return Ok(None);
     }
     // Time entries are written with offset entries: those up to the last kept batch stay.
