@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.case import case, check
 from harness.kcat import kcat, produce
+from harness.records import parse_batches
 
 MAIN = "org.apache.kafka.tools.DumpLogSegments"
 SUFFIXES = (".log", ".index", ".timeindex", ".snapshot", ".txnindex")
@@ -17,7 +18,8 @@ TROUBLE = re.compile(
     r"isvalid: false|[Mm]ismatch|Exception|corrupt|[Ii]nvalid|out of order|Found \d+ invalid bytes|"
     r"Could not|not found", re.IGNORECASE)
 # Cleaned logs have gaps; the tool mentions them, and that is as it should be.
-EXPECTED = re.compile(r"^Non-secutive offsets|^Non-consecutive|isvalid: true")
+EXPECTED = re.compile(r"^Non-consecutive offsets|isvalid: true")
+MISMATCH = re.compile(r"  Index timestamp: (-?\d+), log timestamp: (-?\d+)$")
 FILES_PER_RUN = 400
 
 
@@ -54,7 +56,7 @@ def dump_log_segments(context):
             trouble += complaints(out)
             batches += out.count("isvalid: true")
     check(not trouble, f"{len(trouble)} complaints, the first: {' / '.join(trouble[:3])}")
-    check(batches > 100, f"only {batches} valid batches were seen")
+    check(batches > 30, f"only {batches} valid batches were seen")
     context.note(f"{batches} batches in " + ", ".join(f"{n} {s}" for s, n in counts.items() if n))
 
 
@@ -67,10 +69,27 @@ def dump(context, files: list[Path], flags: list[str]) -> str:
 
 def complaints(out: str) -> list[str]:
     """Lines of trouble, each with the file it is about."""
-    found, file = [], ""
-    for line in out.splitlines():
+    found, file, lines = [], "", out.splitlines()
+    for at, line in enumerate(lines):
         if line.startswith("Dumping "):
             file = "/".join(Path(line[len("Dumping "):]).parts[-3:])
+        elif line.startswith("Found timestamp mismatch in :"):
+            found += timestamp_mismatches(Path(line.split(":", 1)[1]), lines[at + 1:])
         elif TROUBLE.search(line) and not EXPECTED.search(line):
             found.append(f"{file}: {line[:200]}")
+    return found
+
+
+def timestamp_mismatches(index: Path, lines: list[str]) -> list[str]:
+    """The tool finds no record in an emptied batch and calls its time index entry wrong, in
+    Kafka's own files too. Such an entry must then be the largest timestamp of that batch."""
+    found = []
+    for line in lines:
+        match = MISMATCH.match(line)
+        if not match:
+            break
+        timestamp, in_log = int(match[1]), int(match[2])
+        batches = parse_batches(index.with_suffix(".log").read_bytes())
+        if in_log != -1 or timestamp not in {b.max_timestamp for b in batches if b.count == 0}:
+            found.append("/".join(index.parts[-3:]) + ":" + line)
     return found

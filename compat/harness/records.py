@@ -67,6 +67,7 @@ class Batch:
     count: int
     payload: bytes
     base_timestamp: int
+    max_timestamp: int
 
     @property
     def control(self) -> bool:
@@ -136,12 +137,13 @@ def parse_batches(raw: bytes) -> list[Batch]:
     """Every whole batch in a fetch response or a .log file; a cut one at the end is left out."""
     out, at = [], 0
     while at + HEADER.size <= len(raw):
-        (base, size, _, magic, crc, attributes, last_delta, base_timestamp, _, producer_id, _,
-         sequence, count) = HEADER.unpack_from(raw, at)
+        (base, size, _, magic, crc, attributes, last_delta, base_timestamp, max_timestamp, producer_id,
+         _, sequence, count) = HEADER.unpack_from(raw, at)
         end = at + 12 + size
         if size < HEADER.size - 12 or end > len(raw) or magic != 2:
             break
         out.append(Batch(base, base + last_delta, attributes, crc32c(raw[at + 21:end]) == crc,
-                         producer_id, sequence, count, raw[at + HEADER.size:end], base_timestamp))
+                         producer_id, sequence, count, raw[at + HEADER.size:end], base_timestamp,
+                         max_timestamp))
         at = end
     return out

@@ -235,7 +235,7 @@ def ledger(bootstrap: str, topic: str, partition: str, keys: str, path: str) -> 
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     p = Producer({
         "bootstrap.servers": bootstrap, "enable.idempotence": True, "acks": "all",
-        "linger.ms": 2, "message.timeout.ms": 600_000, "socket.timeout.ms": 5_000,
+        "linger.ms": 2, "batch.size": 16_384, "message.timeout.ms": 600_000, "socket.timeout.ms": 5_000,
         "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "retry.backoff.ms": 20,
         "queue.buffering.max.messages": 2000, "log_level": 0,
         "error_cb": lambda error: error.fatal() and problems.append(str(error)),
