@@ -1,1 +1,76 @@
-fn main() {}
+//! `lastword`: the broker and its tools in one binary.
+//!
+//! One file per command under `commands/`; they are free functions from parsed arguments to a `Result`, and
+//! only this file turns a result into an exit code. The tools speak the Kafka wire through `client/`, so they
+//! work against any Kafka broker; only `serve` knows the broker inside.
+//!
+//! Standard output carries the answer and nothing else; everything said to a person goes to standard error.
+
+mod base64;
+mod client;
+mod commands;
+mod error;
+mod format;
+mod murmur2;
+mod offset;
+mod output;
+mod properties;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Exit;
+
+#[derive(Parser)]
+#[command(
+    name = "lastword",
+    version,
+    about = "A Kafka-compatible log broker that keeps the last word on every key",
+    disable_help_subcommand = false,
+    after_help = "Exit codes: 0 done, 1 the answer is no, 2 wrong usage or a local failure, 3 the broker cannot be \
+                  reached, 4 the broker refused, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a broker
+    Serve(commands::serve::Args),
+    /// Create, list, describe, alter and delete topics
+    #[command(visible_alias = "topics")]
+    Topic(commands::topic::Args),
+    /// Write records from standard input, a file, or the command line
+    Produce(commands::produce::Args),
+    /// Read records
+    Consume(commands::consume::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let (result, json) = match cli.command {
+        Command::Serve(args) => (commands::serve::run(&args), false),
+        Command::Topic(args) => {
+            let json = args.json();
+            (commands::topic::run(args), json)
+        }
+        Command::Produce(args) => (commands::produce::run(&args), false),
+        Command::Consume(args) => {
+            let json = args.json();
+            (commands::consume::run(&args), json)
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.exit != Exit::BrokenPipe {
+                output::say(&if json { error.to_json() } else { error.to_string() });
+            }
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}

@@ -1,0 +1,3 @@
+pub fn run(_: &Args) -> crate::error::Result<()> { Ok(()) }
+#[derive(clap::Args)]
+pub struct Args {}

@@ -1,0 +1,72 @@
+//! `lastword topic`: the nouns' verbs.
+
+mod alter;
+mod create;
+mod delete;
+mod describe;
+mod ls;
+
+use clap::Subcommand;
+
+use crate::error::Result;
+use crate::output::OutputFormat;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Create topics
+    #[command(after_help = create::EXAMPLES)]
+    Create(create::Args),
+    /// List topics
+    #[command(visible_alias = "list")]
+    Ls(ls::Args),
+    /// Show a topic: summary, settings, partitions
+    Describe(describe::Args),
+    /// Change settings, or add partitions
+    #[command(visible_alias = "alter-config", after_help = alter::EXAMPLES)]
+    Alter(alter::Args),
+    /// Delete topics with all their records
+    Delete(delete::Args),
+    /// Write records: the same as `lastword produce`
+    #[command(hide = true)]
+    Produce(super::produce::Args),
+    /// Read records: the same as `lastword consume`
+    #[command(hide = true)]
+    Consume(super::consume::Args),
+}
+
+impl Args {
+    /// Whether errors are wanted as JSON too.
+    pub fn json(&self) -> bool {
+        let format = match &self.verb {
+            Verb::Create(args) => args.format,
+            Verb::Ls(args) => args.format,
+            Verb::Describe(args) => args.format,
+            Verb::Alter(args) => args.format,
+            Verb::Delete(args) => args.format,
+            Verb::Produce(_) => OutputFormat::Table,
+            Verb::Consume(args) => return args.json(),
+        };
+        format == OutputFormat::Json
+    }
+}
+
+pub fn run(args: Args) -> Result<()> {
+    match args.verb {
+        Verb::Create(args) => create::run(&args),
+        Verb::Ls(args) => ls::run(&args),
+        Verb::Describe(args) => describe::run(&args),
+        Verb::Alter(args) => alter::run(&args),
+        Verb::Delete(args) => delete::run(&args),
+        Verb::Produce(args) => super::produce::run(&args),
+        Verb::Consume(args) => super::consume::run(&args),
+    }
+}
+
+/// The version of every JSON document these commands print.
+const SCHEMA_VERSION: u32 = 1;
