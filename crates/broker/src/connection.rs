@@ -84,7 +84,11 @@ pub(crate) async fn serve(
 
 /// Names from the network go into logs on one line and not for ever.
 fn escaped(reason: &str) -> String {
-    reason.chars().take(256).flat_map(char::escape_debug).collect()
+    reason
+        .chars()
+        .take(256)
+        .flat_map(char::escape_debug)
+        .collect()
 }
 
 async fn read_requests(
@@ -95,7 +99,11 @@ async fn read_requests(
     mut stop: watch::Receiver<bool>,
     replies: mpsc::Sender<Reply>,
 ) -> Result<(), Close> {
-    let mut reader = FrameReader { stream, buffer: BytesMut::new(), first: true };
+    let mut reader = FrameReader {
+        stream,
+        buffer: BytesMut::new(),
+        first: true,
+    };
     loop {
         let frame = tokio::select! {
             biased;
@@ -103,7 +111,9 @@ async fn read_requests(
             () = replies.closed() => return Ok(()),
             frame = reader.next_frame(limits) => frame?,
         };
-        let Some((frame, permit)) = frame else { return Ok(()) };
+        let Some((frame, permit)) = frame else {
+            return Ok(());
+        };
         let (header, body) = RequestHeader::parse(frame).map_err(|e| Close(e.to_string()))?;
         let context = RequestContext {
             api_key: header.api_key,
@@ -152,7 +162,11 @@ impl FrameReader {
             .await
             .map_err(|_| Close("the broker is stopping".to_owned()))?;
         let allowance = Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64);
-        self.fill(LENGTH_PREFIX_BYTES + length, Instant::now() + FRAME_TIMEOUT + allowance).await?;
+        self.fill(
+            LENGTH_PREFIX_BYTES + length,
+            Instant::now() + FRAME_TIMEOUT + allowance,
+        )
+        .await?;
         self.buffer.advance(LENGTH_PREFIX_BYTES);
         Ok(Some((self.buffer.split_to(length).freeze(), permit)))
     }
@@ -162,7 +176,11 @@ impl FrameReader {
         if !self.buffer.is_empty() {
             return Ok(true);
         }
-        let patience = if self.first { FIRST_FRAME_TIMEOUT } else { limits.idle_timeout };
+        let patience = if self.first {
+            FIRST_FRAME_TIMEOUT
+        } else {
+            limits.idle_timeout
+        };
         let deadline = Instant::now() + patience;
         let release = deadline.min(Instant::now() + BUFFER_RELEASE_TIMEOUT);
         if !self.first {
@@ -194,7 +212,9 @@ impl FrameReader {
         let limit = api_key.body_limit().bytes();
         if length > limit {
             let name = api_key.name();
-            return Err(Close(format!("a {name} request of {length} bytes, allowed: {limit}")));
+            return Err(Close(format!(
+                "a {name} request of {length} bytes, allowed: {limit}"
+            )));
         }
         Ok(length)
     }
@@ -214,7 +234,10 @@ impl FrameReader {
     /// Cancel-safe: what was read is in the buffer.
     async fn read_more(&mut self, wanted: usize) -> Result<usize, Close> {
         self.buffer.reserve(wanted);
-        self.stream.read_buf(&mut self.buffer).await.map_err(read_failed)
+        self.stream
+            .read_buf(&mut self.buffer)
+            .await
+            .map_err(read_failed)
     }
 }
 
@@ -244,14 +267,19 @@ async fn write_frame(stream: &mut OwnedWriteHalf, frame: ResponseFrame) -> Resul
     let mut parts = frame.into_parts();
     let mut next = 0;
     while next < parts.len() {
-        let slices: Vec<IoSlice<'_>> =
-            parts[next..].iter().take(64).map(|part| IoSlice::new(part)).collect();
+        let slices: Vec<IoSlice<'_>> = parts[next..]
+            .iter()
+            .take(64)
+            .map(|part| IoSlice::new(part))
+            .collect();
         let written = timeout(WRITE_TIMEOUT, stream.write_vectored(&slices))
             .await
             .map_err(|_| Close("the client does not read its answers".to_owned()))?
             .map_err(|error| Close(format!("write failed: {error}")))?;
         if written == 0 {
-            return Err(Close("write failed: the connection takes no more bytes".to_owned()));
+            return Err(Close(
+                "write failed: the connection takes no more bytes".to_owned(),
+            ));
         }
         next = advance(&mut parts, next, written);
     }

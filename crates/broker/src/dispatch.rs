@@ -34,9 +34,17 @@ macro_rules! handlers {
 }
 
 handlers! {
+    Produce => produce,
+    Fetch => fetch,
+    ListOffsets => list_offsets,
+    Metadata => metadata,
+    FindCoordinator => find_coordinator,
     ApiVersions => api_versions,
     CreateTopics => create_topics,
     DeleteTopics => delete_topics,
+    DeleteRecords => delete_records,
+    InitProducerId => init_producer_id,
+    OffsetForLeaderEpoch => offset_for_leader_epoch,
     DescribeAcls => describe_acls,
     DescribeConfigs => describe_configs,
     AlterConfigs => alter_configs,
@@ -45,7 +53,9 @@ handlers! {
     ElectLeaders => elect_leaders,
     IncrementalAlterConfigs => incremental_alter_configs,
     ListPartitionReassignments => list_partition_reassignments,
+    DescribeCluster => describe_cluster,
     ListConfigResources => list_config_resources,
+    DescribeTopicPartitions => describe_topic_partitions,
 }
 
 /// Decodes a request and runs its handler.
@@ -55,13 +65,23 @@ pub(crate) async fn dispatch(broker: &Arc<Broker>, context: &RequestContext, bod
         if key == ApiKey::ApiVersions {
             return api::api_versions::unsupported_version(context);
         }
-        return Reply::Close(format!("{} v{} is not served", key.name(), context.api_version));
+        return Reply::Close(format!(
+            "{} v{} is not served",
+            key.name(),
+            context.api_version
+        ));
     }
-    handle(broker, context, body).await.unwrap_or_else(Reply::Close)
+    handle(broker, context, body)
+        .await
+        .unwrap_or_else(Reply::Close)
 }
 
 fn decode<R: KafkaRequest>(context: &RequestContext, body: Bytes) -> Result<R, String> {
     request::decode(body, context.api_version).map_err(|error| {
-        format!("malformed {} v{} request: {error}", context.api_key.name(), context.api_version)
+        format!(
+            "malformed {} v{} request: {error}",
+            context.api_key.name(),
+            context.api_version
+        )
     })
 }

@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lastword_record::TopicPartition;
-use lastword_storage::{Clock, Dir, FsDir, LogManager, LogManagerConfig, StorageError};
+use lastword_storage::manager::{Background, start_background};
+use lastword_storage::{Clock, Dir, FsDir, Identity, LogManager, LogManagerConfig, StorageError};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -30,8 +31,8 @@ use crate::topics;
 
 /// How long requests in work may take once the broker stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the engine's housekeeping runs.
-const TICK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the engine's housekeeping runs: a changed `segment.ms` acts within this time.
+const TICK_INTERVAL_MS: u64 = 250;
 
 /// Why the broker could not start or stop.
 #[derive(Debug, Error)]
@@ -76,7 +77,7 @@ pub struct Server {
     broker: Arc<Broker>,
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
-    ticking: JoinHandle<()>,
+    background: Background,
 }
 
 impl Server {
@@ -85,15 +86,24 @@ impl Server {
         let listener = listen(&config).await?;
         let local_addr = listener
             .local_addr()
-            .map_err(|source| ServerError::Listen { address: config.listen_address(), source })?;
+            .map_err(|source| ServerError::Listen {
+                address: config.listen_address(),
+                source,
+            })?;
         let broker = tokio::task::spawn_blocking(move || open(config, local_addr))
             .await
             .map_err(|error| ServerError::Internal(error.to_string()))??;
         let broker = Arc::new(broker);
+        let background = start_background(&broker.logs)
+            .map_err(|error| ServerError::Internal(format!("cannot start a thread: {error}")))?;
         let (stop, stopping) = watch::channel(false);
-        let accepting = tokio::spawn(accept(broker.clone(), listener, stopping.clone()));
-        let ticking = tokio::spawn(tick(broker.clone(), stopping));
-        Ok(Server { broker, stop, accepting, ticking })
+        let accepting = tokio::spawn(accept(broker.clone(), listener, stopping));
+        Ok(Server {
+            broker,
+            stop,
+            accepting,
+            background,
+        })
     }
 
     /// Where it listens.
@@ -110,9 +120,12 @@ impl Server {
     pub async fn stop(self) -> Result<(), ServerError> {
         let _ = self.stop.send(true);
         let _ = self.accepting.await;
-        let _ = self.ticking.await;
-        let broker = self.broker;
-        tokio::task::spawn_blocking(move || broker.logs.close())
+        let (broker, background) = (self.broker, self.background);
+        let closing = move || {
+            background.stop();
+            broker.logs.close()
+        };
+        tokio::task::spawn_blocking(closing)
             .await
             .map_err(|error| ServerError::Internal(error.to_string()))??;
         Ok(())
@@ -129,9 +142,8 @@ async fn listen(config: &BrokerConfig) -> Result<TcpListener, ServerError> {
 /// Opens the data directory and makes the broker. Blocks.
 fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerError> {
     let path = config.log_dir.clone();
-    let dir: Arc<dyn Dir> = Arc::new(
-        FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?,
-    );
+    let dir: Arc<dyn Dir> =
+        Arc::new(FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?);
     let metadata = MetadataStore::open(MetadataFile::new(dir.clone()))?;
     let image = metadata.image();
     let partitions = Arc::new(PartitionTable::default());
@@ -140,17 +152,28 @@ fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerEr
     let logs = LogManager::open(
         LogManagerConfig {
             recovery_threads: config.recovery_threads,
-            visibility: Some(Arc::new(move |partition: &TopicPartition, high_watermark| {
-                visible.visible_up_to(partition, high_watermark);
-            })),
+            visibility: Some(Arc::new(
+                move |partition: &TopicPartition, high_watermark| {
+                    visible.visible_up_to(partition, high_watermark);
+                },
+            )),
             max_decompressed_bytes: config.max_decompressed_bytes,
             producer_id_expiration_ms: config.producer_id_expiration_ms,
+            tick_interval_ms: TICK_INTERVAL_MS,
+            retention_check_interval_ms: config.retention_check_interval_ms,
+            identity: Identity {
+                cluster_id: None,
+                node_id: config.node_id,
+            },
             ..LogManagerConfig::default()
         },
         dir,
         clock.clone(),
         &|topic| {
-            let configs = image.topic(topic).map(|t| t.configs.clone()).unwrap_or_default();
+            let configs = image
+                .topic(topic)
+                .map(|t| t.configs.clone())
+                .unwrap_or_default();
             topics::log_config(&config, &image, &configs).unwrap_or_default()
         },
     )?;
@@ -175,7 +198,6 @@ fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerEr
         config,
     };
     restore_topics(&broker)?;
-    broker.logs.start_sync_thread();
     Ok(broker)
 }
 
@@ -185,7 +207,11 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
     let mut orphans: HashMap<Arc<str>, TopicImage> = HashMap::new();
     for log in broker.logs.logs() {
         let name = &log.topic_partition().topic;
-        if image.deleting().iter().any(|topic| topic.id == log.topic_id()) {
+        if image
+            .deleting()
+            .iter()
+            .any(|topic| topic.id == log.topic_id())
+        {
             broker.logs.delete(log.topic_partition())?;
         } else if image.topic(name).is_none() {
             let topic = orphans.entry(name.clone()).or_insert_with(|| TopicImage {
@@ -194,16 +220,22 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
                 partition_count: 0,
                 configs: Default::default(),
             });
-            topic.partition_count = topic.partition_count.max(log.topic_partition().partition + 1);
+            topic.partition_count = topic
+                .partition_count
+                .max(log.topic_partition().partition + 1);
         }
     }
     for name in orphans.keys() {
         tracing::warn!(topic = %name, "adopting partitions of a topic the metadata does not name");
     }
     broker.metadata.update(|image| {
-        let next = orphans.into_values().fold(image.clone(), MetadataImage::with_topic);
+        let next = orphans
+            .into_values()
+            .fold(image.clone(), MetadataImage::with_topic);
         let finished: Vec<_> = next.deleting().iter().map(|topic| topic.id).collect();
-        let next = finished.into_iter().fold(next, MetadataImage::without_deleting);
+        let next = finished
+            .into_iter()
+            .fold(next, MetadataImage::without_deleting);
         Ok::<_, MetadataFileError>((next, ()))
     })?;
     for topic in broker.metadata.image().topics() {
@@ -213,18 +245,6 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
         })?;
     }
     Ok(())
-}
-
-/// The engine's housekeeping: rolling on time, retention, checkpoints, deferred deletions.
-async fn tick(broker: Arc<Broker>, mut stop: watch::Receiver<bool>) {
-    loop {
-        let stopping = stop.wait_for(|&stopping| stopping);
-        if tokio::time::timeout(TICK_INTERVAL, stopping).await.is_ok() {
-            return;
-        }
-        let ticked = broker.clone();
-        let _ = tokio::task::spawn_blocking(move || ticked.logs.tick(ticked.clock.now_ms())).await;
-    }
 }
 
 async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receiver<bool>) {
@@ -257,8 +277,7 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receive
             continue;
         };
         configure(&stream);
-        let serving =
-            connection::serve(broker.clone(), limits.clone(), stream, peer, stop.clone());
+        let serving = connection::serve(broker.clone(), limits.clone(), stream, peer, stop.clone());
         connections.spawn(async move {
             serving.await;
             drop(place);
@@ -297,7 +316,10 @@ impl ConnectionCounts {
         address: IpAddr,
         config: &BrokerConfig,
     ) -> Option<ConnectionPlace> {
-        let mut guard = counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = counts
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (total, by_address) = &mut *guard;
         let count = by_address.get(&address).copied().unwrap_or(0);
         if *total >= config.max_connections || count >= config.max_connections_per_ip {
@@ -305,13 +327,20 @@ impl ConnectionCounts {
         }
         *total += 1;
         by_address.insert(address, count + 1);
-        Some(ConnectionPlace { counts: counts.clone(), address })
+        Some(ConnectionPlace {
+            counts: counts.clone(),
+            address,
+        })
     }
 }
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        let mut guard = self.counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self
+            .counts
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (total, by_address) = &mut *guard;
         *total = total.saturating_sub(1);
         if let Some(count) = by_address.get_mut(&self.address) {

@@ -20,7 +20,7 @@ use crate::broker::Broker;
 use crate::config::BrokerConfig;
 use crate::error_map::ApiError;
 use crate::metadata::{
-    MetadataImage, Properties, TopicImage, collides_with, validate_topic_name,
+    GROUP_METADATA_TOPIC, MetadataImage, Properties, TopicImage, collides_with, validate_topic_name,
 };
 use crate::partition::Partition;
 
@@ -38,6 +38,30 @@ pub struct NewTopic {
     pub configs: Properties,
 }
 
+/// The topic a name stands for when nothing else is said: the broker's defaults, or Kafka's shape
+/// of the topic that keeps consumer groups.
+pub fn default_topic(config: &BrokerConfig, name: &str) -> NewTopic {
+    let mut new_topic = NewTopic {
+        name: name.to_owned(),
+        partition_count: None,
+        configs: Properties::new(),
+    };
+    if name == GROUP_METADATA_TOPIC {
+        new_topic.partition_count = Some(config.groups.topic_partitions);
+        new_topic.configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            (
+                "segment.bytes",
+                config.groups.topic_segment_bytes.to_string(),
+            ),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+    }
+    new_topic
+}
+
 /// Says whether the topic could be created, and as what, without doing it.
 pub fn validate_new_topic(
     config: &BrokerConfig,
@@ -52,7 +76,9 @@ pub fn validate_new_topic(
         ));
     }
     if new_topic.name.contains(['.', '_'])
-        && let Some(other) = image.topics().find(|t| collides_with(&t.name, &new_topic.name))
+        && let Some(other) = image
+            .topics()
+            .find(|t| collides_with(&t.name, &new_topic.name))
     {
         return Err(ApiError::new(
             ErrorCode::InvalidTopicException,
@@ -101,10 +127,15 @@ pub fn validate_growth(topic: &TopicImage, total_count: i32) -> Result<(), ApiEr
 /// Adds partitions up to `total_count`.
 pub fn create_partitions(broker: &Broker, name: &str, total_count: i32) -> Result<(), ApiError> {
     let topic = broker.metadata.update(|image| {
-        let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let topic = image
+            .topic(name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
         validate_growth(topic, total_count)?;
-        let grown = TopicImage { partition_count: total_count, ..TopicImage::clone(topic) };
-        Ok((image.clone().with_topic(grown.clone()), grown))
+        let grown = TopicImage {
+            partition_count: total_count,
+            ..TopicImage::clone(topic)
+        };
+        Ok::<_, ApiError>((image.clone().with_topic(grown.clone()), grown))
     })?;
     serve_topic(broker, &topic)
 }
@@ -116,11 +147,19 @@ pub fn set_topic_configs(
     change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
 ) -> Result<(), ApiError> {
     let (topic, log_config) = broker.metadata.update(|image| {
-        let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let topic = image
+            .topic(name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
         let configs = change(&topic.configs)?;
         let log_config = log_config(&broker.config, image, &configs)?;
-        let changed = TopicImage { configs, ..TopicImage::clone(topic) };
-        Ok::<_, ApiError>((image.clone().with_topic(changed.clone()), (changed, log_config)))
+        let changed = TopicImage {
+            configs,
+            ..TopicImage::clone(topic)
+        };
+        Ok::<_, ApiError>((
+            image.clone().with_topic(changed.clone()),
+            (changed, log_config),
+        ))
     })?;
     for partition in broker.partitions.of_topic(&topic.name) {
         partition.log().update_config(log_config.clone());
@@ -139,7 +178,10 @@ pub fn set_broker_configs(
         // Every topic's config must be valid with the new defaults before any of them changes.
         let mut updates = Vec::new();
         for topic in next.topics() {
-            updates.push((topic.name.clone(), log_config(&broker.config, &next, &topic.configs)?));
+            updates.push((
+                topic.name.clone(),
+                log_config(&broker.config, &next, &topic.configs)?,
+            ));
         }
         Ok::<_, ApiError>((next, updates))
     })?;
@@ -154,7 +196,10 @@ pub fn set_broker_configs(
 /// Deletes a topic with its data.
 pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
     let topic = broker.metadata.update(|image| {
-        let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?.clone();
+        let topic = image
+            .topic(name)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?
+            .clone();
         Ok::<_, ApiError>((image.clone().with_topic_deleting(name), topic))
     })?;
     let partitions = broker.partitions.remove(name);
@@ -162,9 +207,9 @@ pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
         broker.logs.delete(partition.topic_partition())?;
         partition.wake_all();
     }
-    broker.metadata.update(|image| {
-        Ok::<_, ApiError>((image.clone().without_deleting(topic.id), ()))
-    })?;
+    broker
+        .metadata
+        .update(|image| Ok::<_, ApiError>((image.clone().without_deleting(topic.id), ())))?;
     tracing::info!(topic = %topic.name, "deleted topic");
     Ok(())
 }
@@ -172,19 +217,28 @@ pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
 /// Makes the logs of a topic that are missing, and serves all of them.
 pub(crate) fn serve_topic(broker: &Broker, topic: &TopicImage) -> Result<(), ApiError> {
     let config = log_config(&broker.config, &broker.metadata.image(), &topic.configs)?;
-    let served = broker.partitions.of_topic(&topic.name);
+    let served = broker.partitions.slots_of(&topic.name);
     let mut partitions = Vec::with_capacity(topic.partition_count.max(0) as usize);
     for number in 0..topic.partition_count {
-        if let Some(partition) = served.get(number as usize) {
-            partitions.push(partition.clone());
+        if let Some(slot) = served.get(number as usize) {
+            partitions.push(slot.clone());
             continue;
         }
-        let topic_partition = TopicPartition { topic: topic.name.clone(), partition: number };
+        let topic_partition = TopicPartition {
+            topic: topic.name.clone(),
+            partition: number,
+        };
         let log = match broker.logs.get(&topic_partition) {
             Some(log) => log,
-            None => broker.logs.create(&topic_partition, topic.id, config.clone())?,
+            None if broker.logs.failed().contains_key(&topic_partition) => {
+                partitions.push(None);
+                continue;
+            }
+            None => broker
+                .logs
+                .create(&topic_partition, topic.id, config.clone())?,
         };
-        partitions.push(Arc::new(Partition::new(log)));
+        partitions.push(Some(Arc::new(Partition::new(&broker.logs, log))));
     }
     broker.partitions.insert(topic.name.clone(), partitions);
     Ok(())

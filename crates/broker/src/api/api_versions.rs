@@ -30,13 +30,20 @@ pub(crate) async fn handle(
     let valid = !named
         || (is_valid_software_name(&request.client_software_name)
             && is_valid_software_name(&request.client_software_version));
-    let code = if valid { ErrorCode::None } else { ErrorCode::InvalidRequest };
+    let code = if valid {
+        ErrorCode::None
+    } else {
+        ErrorCode::InvalidRequest
+    };
     context.reply(&versions(code))
 }
 
 /// The answer to a version that is not served.
 pub(crate) fn unsupported_version(context: &RequestContext) -> Reply {
-    let context = RequestContext { api_version: 0, ..context.clone() };
+    let context = RequestContext {
+        api_version: 0,
+        ..context.clone()
+    };
     context.reply(&versions(ErrorCode::UnsupportedVersion))
 }
 
@@ -51,12 +58,20 @@ fn versions(code: ErrorCode) -> ApiVersionsResponse {
             })
         })
         .collect();
-    message!(ApiVersionsResponse { error_code: code.code(), api_keys })
+    message!(ApiVersionsResponse {
+        error_code: code.code(),
+        api_keys
+    })
 }
 
 fn is_valid_software_name(name: &str) -> bool {
     let mut bytes = name.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && name.bytes().last().is_some_and(|last| last.is_ascii_alphanumeric())
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .last()
+            .is_some_and(|last| last.is_ascii_alphanumeric())
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }

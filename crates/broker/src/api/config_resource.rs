@@ -27,7 +27,10 @@ pub fn check_broker(broker: &Broker, name: &str) -> Result<(), ApiError> {
     }
     Err(ApiError::new(
         ErrorCode::InvalidRequest,
-        format!("Unexpected broker id, expected {} but received {name}", broker.node_id),
+        format!(
+            "Unexpected broker id, expected {} but received {name}",
+            broker.node_id
+        ),
     ))
 }
 
@@ -46,7 +49,9 @@ pub fn alter(
                 return topics::set_topic_configs(broker, name, change);
             }
             let image = broker.metadata.image();
-            let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+            let topic = image
+                .topic(name)
+                .ok_or(ErrorCode::UnknownTopicOrPartition)?;
             topics::log_config(&broker.config, &image, &change(&topic.configs)?).map(|_| ())
         }
         BROKER => {

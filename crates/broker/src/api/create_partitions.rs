@@ -33,7 +33,10 @@ pub(crate) async fn handle(
             let outcome = if seen.insert(topic.name.clone()) {
                 grow_one(&broker, topic, request.validate_only)
             } else {
-                Err(ApiError::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
+                Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "Duplicate topic name.",
+                ))
             };
             result(topic.name.clone(), outcome)
         };
@@ -49,7 +52,9 @@ fn grow_one(
     validate_only: bool,
 ) -> Result<(), ApiError> {
     let image = broker.metadata.image();
-    let present = image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let present = image
+        .topic(&topic.name)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     if is_internal(&topic.name) {
         return Err(ApiError::new(
             ErrorCode::InvalidTopicException,

@@ -91,7 +91,10 @@ fn create_one(
     if is_internal(&new_topic.name) {
         return Err(ApiError::new(
             ErrorCode::InvalidTopicException,
-            format!("{} is the broker's own topic; it is created when it is needed.", topic.name.as_str()),
+            format!(
+                "{} is the broker's own topic; it is created when it is needed.",
+                topic.name.as_str()
+            ),
         ));
     }
     if validate_only {
@@ -122,14 +125,27 @@ fn partition_count(broker: &Broker, topic: &CreatableTopic) -> Result<Option<i32
             "With a manual assignment, partition count and replication factor must be -1.",
         ));
     }
-    let mut numbers: Vec<i32> = topic.assignments.iter().map(|a| a.partition_index).collect();
+    let mut numbers: Vec<i32> = topic
+        .assignments
+        .iter()
+        .map(|a| a.partition_index)
+        .collect();
     numbers.sort_unstable();
-    let consecutive = numbers.iter().enumerate().all(|(index, &n)| i32::try_from(index) == Ok(n));
-    let here = topic.assignments.iter().all(|a| a.broker_ids == [broker.node_id]);
+    let consecutive = numbers
+        .iter()
+        .enumerate()
+        .all(|(index, &n)| i32::try_from(index) == Ok(n));
+    let here = topic
+        .assignments
+        .iter()
+        .all(|a| a.broker_ids == [broker.node_id]);
     if !consecutive || !here {
         return Err(ApiError::new(
             ErrorCode::InvalidReplicaAssignment,
-            format!("Every partition from 0 on must be assigned to broker {}.", broker.node_id),
+            format!(
+                "Every partition from 0 on must be assigned to broker {}.",
+                broker.node_id
+            ),
         ));
     }
     Ok(i32::try_from(numbers.len()).ok())
@@ -141,7 +157,10 @@ fn configs(topic: &CreatableTopic) -> Result<Properties, ApiError> {
         let Some(value) = &config.value else {
             return Err(ApiError::new(
                 ErrorCode::InvalidConfig,
-                format!("Null value not supported for topic configs: {}", config.name.as_str()),
+                format!(
+                    "Null value not supported for topic configs: {}",
+                    config.name.as_str()
+                ),
             ));
         };
         properties.insert(config.name.as_str().to_owned(), value.as_str().to_owned());
@@ -155,7 +174,9 @@ fn created(
     topic: &TopicImage,
     validate_only: bool,
 ) -> CreatableTopicResult {
-    let mut result = message!(CreatableTopicResult { name: StrBytes::from(&*topic.name) });
+    let mut result = message!(CreatableTopicResult {
+        name: StrBytes::from(&*topic.name)
+    });
     if version >= 5 {
         result.num_partitions = topic.partition_count;
         result.replication_factor = 1;

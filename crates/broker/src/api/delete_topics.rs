@@ -37,15 +37,19 @@ pub(crate) async fn handle(
     };
     let broker = broker.clone();
     let work = move || {
-        let responses =
-            wanted.into_iter().map(|topic| delete_one(&broker, version, topic)).collect();
+        let responses = wanted
+            .into_iter()
+            .map(|topic| delete_one(&broker, version, topic))
+            .collect();
         message!(DeleteTopicsResponse { responses })
     };
     context.reply_blocking(work).await
 }
 
 fn delete_one(broker: &Broker, version: i16, topic: DeleteTopicState) -> DeletableTopicResult {
-    let mut result = message!(DeletableTopicResult { name: topic.name.clone() });
+    let mut result = message!(DeletableTopicResult {
+        name: topic.name.clone()
+    });
     if version >= 6 {
         result.topic_id = topic.topic_id;
     }

@@ -34,7 +34,11 @@ pub(crate) async fn handle(
         synonyms: request.include_synonyms,
         documentation: request.include_documentation,
     };
-    let results = request.resources.iter().map(|r| describe(broker, &shape, r)).collect();
+    let results = request
+        .resources
+        .iter()
+        .map(|r| describe(broker, &shape, r))
+        .collect();
     context.reply(&message!(DescribeConfigsResponse { results }))
 }
 
@@ -60,7 +64,11 @@ fn describe(
                 None => true,
                 Some(keys) => keys.iter().any(|key| key.as_str() == view.name),
             };
-            result.configs = views.iter().filter(|v| wanted(v)).map(|v| show(shape, v)).collect();
+            result.configs = views
+                .iter()
+                .filter(|v| wanted(v))
+                .map(|v| show(shape, v))
+                .collect();
         }
         Err(error) => {
             result.error_code = error.code.code();
@@ -76,7 +84,9 @@ fn find(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<Confi
         config_resource::TOPIC => {
             crate::metadata::validate_topic_name(name)?;
             let image = broker.metadata.image();
-            let topic = image.topic(name).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+            let topic = image
+                .topic(name)
+                .ok_or(ErrorCode::UnknownTopicOrPartition)?;
             Ok(configs::topic_configs(broker, &topic.configs))
         }
         config_resource::BROKER if name.is_empty() => {

@@ -42,26 +42,35 @@ fn describe(
 ) -> DescribeLogDirsResult {
     let mut by_topic: BTreeMap<Arc<str>, Vec<Arc<Partition>>> = BTreeMap::new();
     for partition in partitions(broker, wanted) {
-        by_topic.entry(partition.topic_partition().topic.clone()).or_default().push(partition);
+        by_topic
+            .entry(partition.topic_partition().topic.clone())
+            .or_default()
+            .push(partition);
     }
     let topics = by_topic
         .into_iter()
         .map(|(name, partitions)| {
             let partitions = partitions.iter().map(|p| describe_partition(p)).collect();
-            message!(DescribeLogDirsTopic { name: StrBytes::from(&*name), partitions })
+            message!(DescribeLogDirsTopic {
+                name: StrBytes::from(&*name),
+                partitions
+            })
         })
         .collect();
     let offline = broker.logs.is_offline().is_some();
-    let code = if offline { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+    let code = if offline {
+        ErrorCode::KafkaStorageError
+    } else {
+        ErrorCode::None
+    };
     let mut result = message!(DescribeLogDirsResult {
         error_code: code.code(),
         log_dir: StrBytes::from(broker.config.log_dir.as_str()),
         topics,
     });
     if version >= 4
-        && let Ok((total, usable)) = broker.logs.disk_bytes()
+        && let Ok(usable) = broker.logs.dir().free_bytes()
     {
-        result.total_bytes = i64::try_from(total).unwrap_or(i64::MAX);
         result.usable_bytes = i64::try_from(usable).unwrap_or(i64::MAX);
     }
     result
@@ -75,9 +84,17 @@ fn partitions(broker: &Broker, wanted: Option<&[DescribableLogDirTopic]>) -> Vec
     };
     let asked: BTreeSet<(&str, i32)> = topics
         .iter()
-        .flat_map(|topic| topic.partitions.iter().map(|&number| (topic.topic.as_str(), number)))
+        .flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(|&number| (topic.topic.as_str(), number))
+        })
         .collect();
-    asked.into_iter().filter_map(|(topic, number)| broker.partitions.get(topic, number)).collect()
+    asked
+        .into_iter()
+        .filter_map(|(topic, number)| broker.partitions.get(topic, number))
+        .collect()
 }
 
 fn describe_partition(partition: &Partition) -> DescribeLogDirsPartition {

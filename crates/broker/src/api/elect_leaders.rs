@@ -24,12 +24,20 @@ pub(crate) async fn handle(
     let replica_election_results = asked
         .into_iter()
         .map(|topic| {
-            let partition_result =
-                topic.partitions.iter().map(|&n| elect(broker, &topic.topic, n)).collect();
-            message!(ReplicaElectionResult { topic: topic.topic, partition_result })
+            let partition_result = topic
+                .partitions
+                .iter()
+                .map(|&n| elect(broker, &topic.topic, n))
+                .collect();
+            message!(ReplicaElectionResult {
+                topic: topic.topic,
+                partition_result
+            })
         })
         .collect();
-    context.reply(&message!(ElectLeadersResponse { replica_election_results }))
+    context.reply(&message!(ElectLeadersResponse {
+        replica_election_results
+    }))
 }
 
 fn elect(broker: &Broker, topic: &StrBytes, partition_id: i32) -> PartitionResult {

@@ -14,7 +14,9 @@ use lastword_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use lastword_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
-use lastword_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use lastword_protocol::messages::{
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
 use lastword_protocol::{ErrorCode, StrBytes, message};
 use lastword_storage::config::{ConfigEntry, ConfigType, TOPIC_CONFIGS};
 
@@ -41,7 +43,10 @@ pub(crate) async fn handle(
             let outcome = if fresh {
                 alter(&broker, resource, request.validate_only)
             } else {
-                Err(ApiError::new(ErrorCode::InvalidRequest, "Each resource can come only once."))
+                Err(ApiError::new(
+                    ErrorCode::InvalidRequest,
+                    "Each resource can come only once.",
+                ))
             };
             let error = outcome.err();
             message!(AlterConfigsResourceResponse {
@@ -63,20 +68,33 @@ fn alter(
     validate_only: bool,
 ) -> Result<(), ApiError> {
     let mut names = HashSet::new();
-    if let Some(twice) = resource.configs.iter().find(|c| !names.insert(c.name.as_str())) {
+    if let Some(twice) = resource
+        .configs
+        .iter()
+        .find(|c| !names.insert(c.name.as_str()))
+    {
         return Err(ApiError::new(
             ErrorCode::InvalidRequest,
-            format!("Error due to duplicate config keys: {}", twice.name.as_str()),
+            format!(
+                "Error due to duplicate config keys: {}",
+                twice.name.as_str()
+            ),
         ));
     }
     let name = resource.resource_name.as_str();
-    config_resource::alter(broker, resource.resource_type, name, validate_only, |present| {
-        let mut next = present.clone();
-        for config in &resource.configs {
-            apply(&mut next, config)?;
-        }
-        Ok(next)
-    })
+    config_resource::alter(
+        broker,
+        resource.resource_type,
+        name,
+        validate_only,
+        |present| {
+            let mut next = present.clone();
+            for config in &resource.configs {
+                apply(&mut next, config)?;
+            }
+            Ok(next)
+        },
+    )
 }
 
 fn apply(properties: &mut Properties, config: &AlterableConfig) -> Result<(), ApiError> {
@@ -112,7 +130,11 @@ fn edit_list(
     value: &str,
 ) -> Result<String, ApiError> {
     let is_named = |entry: &&ConfigEntry| {
-        entry.name == name || entry.broker_synonyms.iter().any(|synonym| synonym.name == name)
+        entry.name == name
+            || entry
+                .broker_synonyms
+                .iter()
+                .any(|synonym| synonym.name == name)
     };
     let entry = TOPIC_CONFIGS.iter().find(is_named);
     let Some(entry) = entry.filter(|entry| entry.kind == ConfigType::List) else {
@@ -121,9 +143,17 @@ fn edit_list(
             format!("Can't append to or subtract from {name}: it is not a list."),
         ));
     };
-    let present = properties.get(name).map(String::as_str).or(entry.default).unwrap_or_default();
+    let present = properties
+        .get(name)
+        .map(String::as_str)
+        .or(entry.default)
+        .unwrap_or_default();
     let items = |text: &str| -> Vec<String> {
-        text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
     };
     let mut next = items(present);
     for item in items(value) {

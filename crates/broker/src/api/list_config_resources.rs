@@ -22,18 +22,29 @@ pub(crate) async fn handle(
 ) -> Reply {
     let wanted = |resource_type: i8| {
         context.api_version >= 1
-            && (request.resource_types.is_empty() || request.resource_types.contains(&resource_type))
+            && (request.resource_types.is_empty()
+                || request.resource_types.contains(&resource_type))
     };
     let resource = |resource_type: i8, name: &str| {
-        message!(ConfigResource { resource_name: StrBytes::from(name), resource_type })
+        message!(ConfigResource {
+            resource_name: StrBytes::from(name),
+            resource_type
+        })
     };
     let mut config_resources = Vec::new();
     if wanted(config_resource::TOPIC) {
         let image = broker.metadata.image();
-        config_resources.extend(image.topics().map(|t| resource(config_resource::TOPIC, &t.name)));
+        config_resources.extend(
+            image
+                .topics()
+                .map(|t| resource(config_resource::TOPIC, &t.name)),
+        );
     }
     if wanted(config_resource::BROKER) {
-        config_resources.push(resource(config_resource::BROKER, &broker.node_id.to_string()));
+        config_resources.push(resource(
+            config_resource::BROKER,
+            &broker.node_id.to_string(),
+        ));
     }
     context.reply(&message!(ListConfigResourcesResponse { config_resources }))
 }

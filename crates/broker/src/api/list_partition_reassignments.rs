@@ -17,5 +17,7 @@ pub(crate) async fn handle(
     context: &RequestContext,
     _request: ListPartitionReassignmentsRequest,
 ) -> Reply {
-    context.reply(&message!(ListPartitionReassignmentsResponse { throttle_time_ms: 0 }))
+    context.reply(&message!(ListPartitionReassignmentsResponse {
+        throttle_time_ms: 0
+    }))
 }

@@ -28,14 +28,25 @@ pub struct Listener {
 impl Listener {
     fn parse(config: &str, text: &str) -> Result<Listener, ConfigError> {
         let refuse = |reason: &str| ConfigError::new(config, text, reason);
-        let (name, address) =
-            text.split_once("://").ok_or_else(|| refuse("expected NAME://host:port"))?;
-        let (host, port) =
-            address.rsplit_once(':').ok_or_else(|| refuse("expected NAME://host:port"))?;
-        let port = port.parse().map_err(|_| refuse("the port is not a number below 65536"))?;
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let (name, address) = text
+            .split_once("://")
+            .ok_or_else(|| refuse("expected NAME://host:port"))?;
+        let (host, port) = address
+            .rsplit_once(':')
+            .ok_or_else(|| refuse("expected NAME://host:port"))?;
+        let port = port
+            .parse()
+            .map_err(|_| refuse("the port is not a number below 65536"))?;
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
         let host = if host.is_empty() { "0.0.0.0" } else { host };
-        Ok(Listener { name: name.to_ascii_uppercase(), host: host.to_owned(), port })
+        Ok(Listener {
+            name: name.to_ascii_uppercase(),
+            host: host.to_owned(),
+            port,
+        })
     }
 
     fn is_loopback(&self) -> bool {
@@ -46,25 +57,37 @@ impl Listener {
     }
 
     fn is_wildcard(&self) -> bool {
-        self.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified())
+        self.host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_unspecified())
     }
 }
 
 /// The listener for clients.
 pub(super) fn client_listener(properties: &Properties) -> Result<Listener, ConfigError> {
-    let text = properties.get(LISTENERS).map_or(DEFAULT_LISTENERS, String::as_str);
+    let text = properties
+        .get(LISTENERS)
+        .map_or(DEFAULT_LISTENERS, String::as_str);
     let mut listeners = for_clients(properties, LISTENERS, text)?;
     let listener = match listeners.len() {
         1 => listeners.remove(0),
         0 => return Err(ConfigError::new(LISTENERS, text, "no listener for clients")),
-        _ => return Err(ConfigError::new(LISTENERS, text, "one client listener is supported")),
+        _ => {
+            return Err(ConfigError::new(
+                LISTENERS,
+                text,
+                "one client listener is supported",
+            ));
+        }
     };
     let protocol = protocol_of(properties, &listener.name);
     if protocol != "PLAINTEXT" {
         let reason = format!("{protocol} is not supported, only PLAINTEXT");
         return Err(ConfigError::new(LISTENERS, text, reason));
     }
-    let insecure = properties.get(INSECURE_LISTEN).is_some_and(|text| text.trim() == "true");
+    let insecure = properties
+        .get(INSECURE_LISTEN)
+        .is_some_and(|text| text.trim() == "true");
     if !listener.is_loopback() && !insecure {
         let reason = format!(
             "{} is not a loopback address, and there is no authentication: whoever can connect \
@@ -108,11 +131,20 @@ fn for_clients(
     config: &str,
     text: &str,
 ) -> Result<Vec<Listener>, ConfigError> {
-    let controllers = properties.get("controller.listener.names").map_or("CONTROLLER", String::as_str);
-    let is_controller =
-        |name: &str| controllers.split(',').any(|other| other.trim().eq_ignore_ascii_case(name));
+    let controllers = properties
+        .get("controller.listener.names")
+        .map_or("CONTROLLER", String::as_str);
+    let is_controller = |name: &str| {
+        controllers
+            .split(',')
+            .any(|other| other.trim().eq_ignore_ascii_case(name))
+    };
     let mut listeners = Vec::new();
-    for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+    for item in text
+        .split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+    {
         let listener = Listener::parse(config, item)?;
         if !is_controller(&listener.name) {
             listeners.push(listener);
@@ -122,9 +154,14 @@ fn for_clients(
 }
 
 fn protocol_of(properties: &Properties, name: &str) -> String {
-    let map = properties.get("listener.security.protocol.map").map_or("", String::as_str);
+    let map = properties
+        .get("listener.security.protocol.map")
+        .map_or("", String::as_str);
     map.split(',')
         .filter_map(|item| item.trim().split_once(':'))
         .find(|(listener, _)| listener.eq_ignore_ascii_case(name))
-        .map_or_else(|| name.to_owned(), |(_, protocol)| protocol.trim().to_ascii_uppercase())
+        .map_or_else(
+            || name.to_owned(),
+            |(_, protocol)| protocol.trim().to_ascii_uppercase(),
+        )
 }

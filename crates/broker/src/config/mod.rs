@@ -36,13 +36,21 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(name: &str, value: &str, reason: impl Into<String>) -> ConfigError {
-        ConfigError { name: name.to_owned(), value: value.to_owned(), reason: reason.into() }
+        ConfigError {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            reason: reason.into(),
+        }
     }
 }
 
 impl From<lastword_storage::config::ConfigError> for ConfigError {
     fn from(error: lastword_storage::config::ConfigError) -> ConfigError {
-        ConfigError { name: error.name, value: error.value, reason: error.reason }
+        ConfigError {
+            name: error.name,
+            value: error.value,
+            reason: error.reason,
+        }
     }
 }
 
@@ -138,7 +146,11 @@ impl BrokerConfig {
         // The topic defaults are read again with the dynamic configs on top; here they are checked.
         LogConfig::from_broker_properties(properties)?;
         Ok(BrokerConfig {
-            node_id: values.int(if properties.contains_key("node.id") { "node.id" } else { "broker.id" })?,
+            node_id: values.int(if properties.contains_key("node.id") {
+                "node.id"
+            } else {
+                "broker.id"
+            })?,
             advertised: listener::advertised_listener(properties, &listener)?,
             listener,
             log_dir: log_dir(properties)?,
@@ -183,7 +195,11 @@ impl BrokerConfig {
             return LogConfig::from_broker_properties(&self.properties);
         }
         let mut properties = self.properties.clone();
-        properties.extend(dynamic.iter().map(|(name, value)| (name.clone(), value.clone())));
+        properties.extend(
+            dynamic
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
         LogConfig::from_broker_properties(&properties)
     }
 
@@ -197,7 +213,9 @@ fn group_settings(values: &Values<'_>) -> Result<GroupSettings, ConfigError> {
     Ok(GroupSettings {
         topic_partitions: values.int("offsets.topic.num.partitions")?,
         topic_segment_bytes: values.long("offsets.topic.segment.bytes")?,
-        offsets_retention_ms: values.long("offsets.retention.minutes")?.saturating_mul(60_000),
+        offsets_retention_ms: values
+            .long("offsets.retention.minutes")?
+            .saturating_mul(60_000),
         offsets_retention_check_interval_ms: values.long("offsets.retention.check.interval.ms")?,
         offset_metadata_max_bytes: values.int("offset.metadata.max.bytes")?,
         min_session_timeout_ms: values.int("group.min.session.timeout.ms")?,
@@ -217,7 +235,11 @@ fn log_dir(properties: &Properties) -> Result<String, ConfigError> {
         return Err(ConfigError::new(name, value, "a directory is needed"));
     }
     if value.contains(',') {
-        return Err(ConfigError::new(name, value, "one data directory is supported, not several"));
+        return Err(ConfigError::new(
+            name,
+            value,
+            "one data directory is supported, not several",
+        ));
     }
     Ok(value.to_owned())
 }
@@ -228,10 +250,16 @@ struct Values<'a> {
 }
 
 impl Values<'_> {
-    fn entry_and_text(&self, name: &str) -> Result<(&'static BrokerConfigEntry, String), ConfigError> {
+    fn entry_and_text(
+        &self,
+        name: &str,
+    ) -> Result<(&'static BrokerConfigEntry, String), ConfigError> {
         let entry = BrokerConfigEntry::find(name)
             .ok_or_else(|| ConfigError::new(name, "", "is not in the table of configs"))?;
-        let text = self.properties.get(name).map_or(entry.default, String::as_str);
+        let text = self
+            .properties
+            .get(name)
+            .map_or(entry.default, String::as_str);
         Ok((entry, text.trim().to_owned()))
     }
 
@@ -269,7 +297,10 @@ impl Values<'_> {
     }
 
     fn optional_text(&self, name: &str) -> Option<String> {
-        self.properties.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+        self.properties
+            .get(name)
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
     }
 }
 
@@ -309,7 +340,8 @@ fn effective_names() -> impl Iterator<Item = &'static str> {
     let topics = TOPIC_CONFIGS
         .iter()
         .flat_map(|entry| entry.broker_synonyms.iter().map(|synonym| synonym.name));
-    own.chain(topics).chain(CLEANER_CONFIGS.iter().map(|entry| entry.name))
+    own.chain(topics)
+        .chain(CLEANER_CONFIGS.iter().map(|entry| entry.name))
 }
 
 fn nearest_name(name: &str) -> Option<&'static str> {

@@ -35,7 +35,14 @@ const fn entry(
     (min, max): (i64, i64),
     doc: &'static str,
 ) -> BrokerConfigEntry {
-    BrokerConfigEntry { name, kind, default, min, max, doc }
+    BrokerConfigEntry {
+        name,
+        kind,
+        default,
+        min,
+        max,
+        doc,
+    }
 }
 
 const ANY: (i64, i64) = (i64::MIN, i64::MAX);
@@ -177,11 +184,16 @@ const REFUSED_PREFIXES: &[&str] = &[
 ];
 
 pub(super) fn is_ignored(name: &str) -> bool {
-    IGNORED.contains(&name) || IGNORED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    IGNORED.contains(&name)
+        || IGNORED_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 pub(super) fn is_refused(name: &str) -> bool {
-    REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    REFUSED_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 pub(super) fn ignored_names() -> impl Iterator<Item = &'static str> {

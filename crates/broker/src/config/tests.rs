@@ -1,15 +1,20 @@
 use super::*;
 
 fn config(pairs: &[(&str, &str)]) -> Result<BrokerConfig, ConfigError> {
-    let properties =
-        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let properties = pairs
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     BrokerConfig::from_properties(&properties)
 }
 
 #[test]
 fn an_empty_configuration_has_kafkas_defaults_on_loopback() {
     let config = config(&[]).unwrap();
-    assert_eq!((config.listener.host.as_str(), config.listener.port), ("127.0.0.1", 9092));
+    assert_eq!(
+        (config.listener.host.as_str(), config.listener.port),
+        ("127.0.0.1", 9092)
+    );
     assert_eq!(config.num_partitions, 1);
     assert!(config.auto_create_topics);
     assert_eq!(config.max_request_bytes, 104_857_600);
@@ -41,7 +46,11 @@ log.cleaner.min.cleanable.ratio = 0.2
     assert_eq!((config.node_id, config.num_partitions), (7, 4));
     assert_eq!(config.log_dir, "data/kraft");
     assert_eq!(config.advertised.host, "localhost");
-    assert!(config.ignored.iter().any(|name| name == "process.roles"), "{:?}", config.ignored);
+    assert!(
+        config.ignored.iter().any(|name| name == "process.roles"),
+        "{:?}",
+        config.ignored
+    );
     let defaults = config.topic_defaults(&Properties::new()).unwrap();
     assert!((defaults.min_cleanable_dirty_ratio - 0.2).abs() < 1e-9);
 }
@@ -68,16 +77,27 @@ fn an_invalid_value_is_refused_by_name() {
         ("log.dirs", "a,b"),
     ] {
         let error = config(&[(name, value)]).unwrap_err();
-        assert!(error.to_string().contains(name.split('.').next().unwrap()), "{name}: {error}");
+        assert!(
+            error.to_string().contains(name.split('.').next().unwrap()),
+            "{name}: {error}"
+        );
     }
 }
 
 #[test]
 fn a_public_listener_must_be_asked_for_by_name() {
     let public = ("listeners", "PLAINTEXT://0.0.0.0:9092");
-    assert!(config(&[public]).unwrap_err().reason.contains("lastword.insecure.listen"));
+    assert!(
+        config(&[public])
+            .unwrap_err()
+            .reason
+            .contains("lastword.insecure.listen")
+    );
     let insecure = ("lastword.insecure.listen", "true");
-    assert_eq!(config(&[public, insecure]).unwrap_err().name, "advertised.listeners");
+    assert_eq!(
+        config(&[public, insecure]).unwrap_err().name,
+        "advertised.listeners"
+    );
     let advertised = ("advertised.listeners", "PLAINTEXT://broker.example:9092");
     let config = config(&[public, insecure, advertised]).unwrap();
     assert_eq!(config.advertised.host, "broker.example");
@@ -86,7 +106,10 @@ fn a_public_listener_must_be_asked_for_by_name() {
 #[test]
 fn the_table_is_sorted_and_its_defaults_are_valid() {
     assert!(BROKER_CONFIGS.is_sorted_by_key(|entry| entry.name));
-    for entry in BROKER_CONFIGS.iter().filter(|entry| !entry.default.is_empty()) {
+    for entry in BROKER_CONFIGS
+        .iter()
+        .filter(|entry| !entry.default.is_empty())
+    {
         config(&[(entry.name, entry.default)]).unwrap();
     }
 }

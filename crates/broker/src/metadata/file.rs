@@ -80,14 +80,17 @@ impl MetadataFile {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, filled as u64).map_err(|error| io_error("read", error))? {
+            match file
+                .read_at(rest, filled as u64)
+                .map_err(|error| io_error("read", error))?
+            {
                 0 => break,
                 count => filled += count,
             }
         }
         bytes.truncate(filled);
-        let document: Document = serde_json::from_slice(&bytes)
-            .map_err(|error| malformed(error.to_string()))?;
+        let document: Document =
+            serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
         if document.version != FORMAT_VERSION {
             return Err(malformed(format!(
                 "version {} is not {FORMAT_VERSION}: it was written by another release",
@@ -95,9 +98,17 @@ impl MetadataFile {
             )));
         }
         Ok(Some(MetadataImage::from_parts(
-            document.topics.into_iter().map(read_topic).collect::<Result<_, _>>()?,
+            document
+                .topics
+                .into_iter()
+                .map(read_topic)
+                .collect::<Result<_, _>>()?,
             document.broker_configs,
-            document.deleting.into_iter().map(read_topic).collect::<Result<_, _>>()?,
+            document
+                .deleting
+                .into_iter()
+                .map(read_topic)
+                .collect::<Result<_, _>>()?,
             document.next_producer_id,
         )))
     }
@@ -109,21 +120,28 @@ impl MetadataFile {
             next_producer_id: image.next_producer_id(),
             broker_configs: image.broker_configs().clone(),
             topics: image.topics().map(|topic| write_topic(topic)).collect(),
-            deleting: image.deleting().iter().map(|topic| write_topic(topic)).collect(),
+            deleting: image
+                .deleting()
+                .iter()
+                .map(|topic| write_topic(topic))
+                .collect(),
         };
-        let mut bytes = serde_json::to_vec_pretty(&document)
-            .map_err(|error| malformed(error.to_string()))?;
+        let mut bytes =
+            serde_json::to_vec_pretty(&document).map_err(|error| malformed(error.to_string()))?;
         bytes.push(b'\n');
         let file = self
             .dir
             .create(TEMPORARY_FILE_NAME)
             .map_err(|error| io_error("create", error))?;
-        file.write_all_at(&bytes, 0).map_err(|error| io_error("write", error))?;
+        file.write_all_at(&bytes, 0)
+            .map_err(|error| io_error("write", error))?;
         file.sync_data().map_err(|error| io_error("sync", error))?;
         self.dir
             .rename(TEMPORARY_FILE_NAME, FILE_NAME)
             .map_err(|error| io_error("rename", error))?;
-        self.dir.sync_dir("").map_err(|error| io_error("sync the directory of", error))
+        self.dir
+            .sync_dir("")
+            .map_err(|error| io_error("sync the directory of", error))
     }
 }
 

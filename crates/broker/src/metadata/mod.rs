@@ -11,5 +11,6 @@ mod store;
 pub use file::{MetadataFile, MetadataFileError};
 pub use image::{MetadataImage, Properties, TopicImage};
 pub use name::{
-    GROUP_METADATA_TOPIC,InvalidTopicName, collides_with, is_internal, validate_topic_name};
+    GROUP_METADATA_TOPIC, InvalidTopicName, collides_with, is_internal, validate_topic_name,
+};
 pub use store::MetadataStore;

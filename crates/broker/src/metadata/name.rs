@@ -27,7 +27,9 @@ pub enum InvalidTopicName {
     #[error("the topic name has {0} characters, the longest allowed is {MAX_TOPIC_NAME_BYTES}")]
     TooLong(usize),
     /// A character that is not allowed.
-    #[error("the topic name contains {0:?}: only ASCII letters, digits, '.', '_' and '-' are allowed")]
+    #[error(
+        "the topic name contains {0:?}: only ASCII letters, digits, '.', '_' and '-' are allowed"
+    )]
     Character(char),
     /// Kafka's metadata log.
     #[error("the topic name {CLUSTER_METADATA_TOPIC} is reserved")]

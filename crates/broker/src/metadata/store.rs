@@ -20,7 +20,10 @@ impl MetadataStore {
     /// Starts from what the file holds.
     pub fn open(file: MetadataFile) -> Result<MetadataStore, MetadataFileError> {
         let image = file.load()?.unwrap_or_default();
-        Ok(MetadataStore { image: ArcSwap::from_pointee(image), writer: Mutex::new(file) })
+        Ok(MetadataStore {
+            image: ArcSwap::from_pointee(image),
+            writer: Mutex::new(file),
+        })
     }
 
     /// The image at this moment.

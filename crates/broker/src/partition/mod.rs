@@ -9,12 +9,11 @@ mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use lastword_protocol::ErrorCode;
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::{
-    AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest, StorageError,
-    TimestampedOffset,
+    AppendOrigin, Appended, FetchData, Isolation, Log, LogManager, LogOffsets, ReadRequest,
+    StorageError, TimestampedOffset,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -33,6 +32,7 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// One partition that is served.
 pub struct Partition {
     log: Arc<Log>,
+    logs: Arc<LogManager>,
     waiters: Waiters,
 }
 
@@ -46,8 +46,12 @@ pub struct Fetched {
 
 impl Partition {
     /// A partition over its log.
-    pub fn new(log: Arc<Log>) -> Partition {
-        Partition { log, waiters: Waiters::default() }
+    pub fn new(logs: &Arc<LogManager>, log: Arc<Log>) -> Partition {
+        Partition {
+            log,
+            logs: logs.clone(),
+            waiters: Waiters::default(),
+        }
     }
 
     /// Its topic and number.
@@ -85,7 +89,8 @@ impl Partition {
 
     /// Appends batches the broker itself made.
     pub fn append_as_coordinator(&self, batches: &[u8]) -> Result<Appended, StorageError> {
-        self.log.append(batches, AppendOrigin::Coordinator, LEADER_EPOCH)
+        self.log
+            .append(batches, AppendOrigin::Coordinator, LEADER_EPOCH)
     }
 
     /// Bytes of its segments.
@@ -110,9 +115,17 @@ impl Partition {
         // The common case of a consumer that has read everything, or may not read further.
         let caught_up = offset >= end && offset <= offsets.log_end_offset;
         if caught_up || (max_bytes == 0 && !min_one_batch && offset >= offsets.log_start_offset) {
-            return Ok(Fetched { offsets, data: None });
+            return Ok(Fetched {
+                offsets,
+                data: None,
+            });
         }
-        let request = ReadRequest { offset, max_bytes, min_one_batch, isolation };
+        let request = ReadRequest {
+            offset,
+            max_bytes,
+            min_one_batch,
+            isolation,
+        };
         let data = self.log.read(request)?;
         let offsets = LogOffsets {
             log_start_offset: data.log_start_offset,
@@ -120,7 +133,10 @@ impl Partition {
             high_watermark: data.high_watermark,
             log_end_offset: offsets.log_end_offset.max(data.high_watermark),
         };
-        Ok(Fetched { offsets, data: Some(data) })
+        Ok(Fetched {
+            offsets,
+            data: Some(data),
+        })
     }
 
     /// The first record at or after a time.
@@ -170,6 +186,18 @@ impl Partition {
         registration
     }
 
+    /// Whether waiting for the log still makes sense.
+    fn check_usable(&self) -> Result<(), StorageError> {
+        if let Some(reason) = self.logs.is_offline() {
+            return Err(StorageError::DirectoryOffline { reason });
+        }
+        if self.log.is_closed() {
+            Err(StorageError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
     pub(crate) fn waiters(&self) -> &Waiters {
         &self.waiters
     }
@@ -191,24 +219,10 @@ impl Partition {
             if self.log.offsets().high_watermark >= next_offset {
                 return Ok(());
             }
-            self.log.check_usable()?;
+            self.check_usable()?;
             if Instant::now() >= deadline {
                 return Err(ErrorCode::RequestTimedOut.into());
             }
         }
     }
-}
-
-/// Reads the records a plan points at.
-///
-/// Small reads come from the page cache in microseconds and stay on this thread; the rest goes to
-/// the blocking pool.
-pub async fn read_records(data: FetchData) -> Result<Bytes, ApiError> {
-    const INLINE_BYTES: usize = 128 * 1024;
-    let read = move || {
-        let mut buffer = Vec::new();
-        data.read_into(&mut buffer)?;
-        Ok::<_, StorageError>(Bytes::from(buffer))
-    };
-    Ok(read()?)
 }

@@ -1,36 +1,61 @@
 //! `PartitionTable`: every partition served, by topic and number.
 //!
+//! A partition whose log could not be loaded has a place without a log: it is known, and answers
+//! with a storage error until somebody has looked at its files.
+//!
 //! `topics` is held for a lookup or a change of the map, never across I/O or an await.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use lastword_protocol::ErrorCode;
 use lastword_record::TopicPartition;
 
 use super::Partition;
+use crate::error_map::ApiError;
+
+/// A partition, or `None` when its log could not be loaded.
+pub type Slot = Option<Arc<Partition>>;
 
 /// The partitions by topic.
 #[derive(Default)]
 pub struct PartitionTable {
-    topics: RwLock<HashMap<Arc<str>, Vec<Arc<Partition>>>>,
+    topics: RwLock<HashMap<Arc<str>, Vec<Slot>>>,
 }
 
 impl PartitionTable {
     /// The partition, if it is served.
     pub fn get(&self, topic: &str, partition: i32) -> Option<Arc<Partition>> {
-        let index = usize::try_from(partition).ok()?;
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.get(topic)?.get(index).cloned()
+        self.find(topic, partition).ok()
     }
 
-    /// All partitions of a topic, in order; empty when there is no such topic.
+    /// The partition, or the error a client gets instead.
+    pub fn find(&self, topic: &str, partition: i32) -> Result<Arc<Partition>, ApiError> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = topics
+            .get(topic)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let slot = usize::try_from(partition)
+            .ok()
+            .and_then(|index| slots.get(index));
+        let slot = slot.ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        slot.clone()
+            .ok_or_else(|| ErrorCode::KafkaStorageError.into())
+    }
+
+    /// The partitions of a topic that can be used, in order; none when there is no such topic.
     pub fn of_topic(&self, topic: &str) -> Vec<Arc<Partition>> {
+        self.slots_of(topic).into_iter().flatten().collect()
+    }
+
+    /// The places of a topic's partitions, 0 first.
+    pub fn slots_of(&self, topic: &str) -> Vec<Slot> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         topics.get(topic).cloned().unwrap_or_default()
     }
 
     /// Serves a topic with these partitions, 0 first, instead of those it had.
-    pub fn insert(&self, topic: Arc<str>, partitions: Vec<Arc<Partition>>) {
+    pub fn insert(&self, topic: Arc<str>, partitions: Vec<Slot>) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.insert(topic, partitions);
     }
@@ -41,6 +66,7 @@ impl PartitionTable {
             let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
             topics.remove(topic).unwrap_or_default()
         };
+        let removed: Vec<_> = removed.into_iter().flatten().collect();
         for partition in &removed {
             partition.wake_all();
         }
@@ -57,6 +83,6 @@ impl PartitionTable {
     /// Every partition, in no order.
     pub fn all(&self) -> Vec<Arc<Partition>> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.values().flatten().cloned().collect()
+        topics.values().flatten().flatten().cloned().collect()
     }
 }

@@ -1,0 +1,237 @@
+//! Produce (key 0), versions 3-13.
+//!
+//! Behaviour:
+//! - Each partition takes one record batch of version 2. Partitions succeed and fail one by one.
+//! - acks=-1 is answered when the batch is durable and visible; one sync of the engine serves
+//!   every request that waits. acks=1 is answered from the page cache. acks=0 is not answered,
+//!   but an error closes the connection, which is how the client hears of it.
+//! - A batch that was appended before (same producer, epoch and sequence) is answered with the
+//!   offset it has.
+//! - Topics of the broker itself: INVALID_TOPIC_EXCEPTION (17). Keyless records to a compacted
+//!   topic: INVALID_RECORD (87), with the record's index; nothing of the batch is stored.
+//! - Requests are appended in the order of the connection; waiting for the sync does not hold up
+//!   the next request.
+//!
+//! Versions: 7 zstd allowed (KIP-110). 8 record errors and messages (KIP-467). 9 flexible. 10
+//! leader hints (never needed). 12 transactions v2. 13 topic ids (KIP-516).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lastword_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use lastword_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use lastword_protocol::messages::{ProduceRequest, ProduceResponse};
+use lastword_protocol::{ErrorCode, message};
+use lastword_record::TopicId;
+use lastword_storage::{Appended, StorageError};
+use tokio::time::Instant;
+
+use super::{Reply, RequestContext};
+use crate::broker::Broker;
+use crate::error_map::{ApiError, record_index};
+use crate::metadata::is_internal;
+use crate::partition::Partition;
+
+const ALL_REPLICAS: i16 = -1;
+const LEADER_ONLY: i16 = 1;
+const NO_ACKS: i16 = 0;
+/// The longest wait for durability a client may ask for.
+const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+/// Where the compression codec of a batch is: the low bits of the attributes.
+const ATTRIBUTES_LOW_BYTE: usize = 22;
+const ZSTD: u8 = 4;
+
+/// A partition whose batch is not durable yet, by its place in the response.
+struct Pending {
+    topic: usize,
+    partition: usize,
+    log: Arc<Partition>,
+    next_offset: i64,
+}
+
+pub(crate) async fn handle(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: ProduceRequest,
+) -> Reply {
+    let acks = request.acks;
+    let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let refused = refuse(&request);
+    let mut pending = Vec::new();
+    let mut first_error = None;
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        let name = topic_name(broker, context, &topic);
+        let mut partition_responses = Vec::with_capacity(topic.partition_data.len());
+        for data in topic.partition_data {
+            let appended = match (&refused, &name) {
+                (Some(error), _) | (None, Err(error)) => Err(Refusal::from(error.clone())),
+                (None, Ok(name)) => append(broker, context, name, &data),
+            };
+            partition_responses.push(match appended {
+                Ok((partition, appended)) => {
+                    pending.push(Pending {
+                        topic: responses.len(),
+                        partition: partition_responses.len(),
+                        log: partition,
+                        next_offset: appended.last_offset + 1,
+                    });
+                    success(data.index, &appended)
+                }
+                Err(refusal) => {
+                    first_error.get_or_insert_with(|| refusal.error.clone());
+                    failure(data.index, refusal)
+                }
+            });
+        }
+        responses.push(message!(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses,
+        }));
+    }
+    let mut response = message!(ProduceResponse { responses });
+    match acks {
+        NO_ACKS => match first_error {
+            None => Reply::Nothing,
+            Some(error) => Reply::Close(format!("produce with acks=0 failed: {}", error.message)),
+        },
+        ALL_REPLICAS => {
+            pending.retain(|wait| wait.log.offsets().high_watermark < wait.next_offset);
+            if pending.is_empty() {
+                return context.reply(&response);
+            }
+            let context = context.clone();
+            let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
+            RequestContext::later(async move {
+                wait_all(&mut response, pending, deadline).await;
+                context.reply(&response)
+            })
+        }
+        _ => context.reply(&response),
+    }
+}
+
+/// What refuses the request as a whole.
+fn refuse(request: &ProduceRequest) -> Option<ApiError> {
+    if !matches!(request.acks, ALL_REPLICAS | NO_ACKS | LEADER_ONLY) {
+        return Some(ErrorCode::InvalidRequiredAcks.into());
+    }
+    if request.transactional_id.is_some() {
+        let message = "transactions are not supported";
+        return Some(ApiError::new(ErrorCode::InvalidTxnState, message));
+    }
+    None
+}
+
+fn topic_name(
+    broker: &Broker,
+    context: &RequestContext,
+    topic: &TopicProduceData,
+) -> Result<Arc<str>, ApiError> {
+    let image = broker.metadata.image();
+    let (found, missing) = if context.api_version >= 13 {
+        let id = TopicId(topic.topic_id.to_bytes());
+        (image.topic_by_id(id), ErrorCode::UnknownTopicId)
+    } else {
+        (image.topic(&topic.name), ErrorCode::UnknownTopicOrPartition)
+    };
+    let name = &found.ok_or(missing)?.name;
+    if is_internal(name) {
+        let message = format!("{name} is written by the broker only");
+        return Err(ApiError::new(ErrorCode::InvalidTopicException, message));
+    }
+    Ok(name.clone())
+}
+
+/// Why one partition's batch was not appended.
+struct Refusal {
+    error: ApiError,
+    record_index: Option<i32>,
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Refusal {
+        Refusal {
+            error,
+            record_index: None,
+        }
+    }
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Refusal {
+        Refusal {
+            record_index: record_index(&error),
+            error: error.into(),
+        }
+    }
+}
+
+fn append(
+    broker: &Broker,
+    context: &RequestContext,
+    topic: &str,
+    data: &PartitionProduceData,
+) -> Result<(Arc<Partition>, Appended), Refusal> {
+    let partition = broker.partitions.find(topic, data.index)?;
+    let batch = data.records.as_deref().unwrap_or_default();
+    let codec = batch
+        .get(ATTRIBUTES_LOW_BYTE)
+        .map(|attributes| attributes & 0x07);
+    if context.api_version < 7 && codec == Some(ZSTD) {
+        return Err(ApiError::from(ErrorCode::UnsupportedCompressionType).into());
+    }
+    let appended = partition.append_as_leader(batch)?;
+    Ok((partition, appended))
+}
+
+fn success(index: i32, appended: &Appended) -> PartitionProduceResponse {
+    message!(PartitionProduceResponse {
+        index,
+        base_offset: appended.base_offset,
+        log_append_time_ms: appended.log_append_time_ms,
+        log_start_offset: appended.log_start_offset,
+    })
+}
+
+fn failure(index: i32, refusal: Refusal) -> PartitionProduceResponse {
+    let message = refusal.error.message;
+    let record_errors = refusal
+        .record_index
+        .map(|batch_index| {
+            message!(BatchIndexAndErrorMessage {
+                batch_index,
+                batch_index_error_message: Some(message.as_str().into()),
+            })
+        })
+        .into_iter()
+        .collect();
+    message!(PartitionProduceResponse {
+        index,
+        error_code: refusal.error.code.code(),
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        record_errors,
+        error_message: Some(message.into()),
+    })
+}
+
+/// Waits until every batch is durable; those that are not by the deadline have timed out.
+async fn wait_all(response: &mut ProduceResponse, pending: Vec<Pending>, deadline: Instant) {
+    for wait in pending {
+        let Err(error) = wait.log.wait_visible(wait.next_offset, deadline).await else {
+            continue;
+        };
+        let slot = response
+            .responses
+            .get_mut(wait.topic)
+            .and_then(|topic| topic.partition_responses.get_mut(wait.partition));
+        if let Some(slot) = slot {
+            *slot = failure(slot.index, error.into());
+        }
+    }
+}
