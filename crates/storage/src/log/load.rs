@@ -1,0 +1,483 @@
+//! Opening a log: finish or undo a swap, recover the tail, rebuild what is derived.
+//!
+//! 1. leftovers: a valid replace journal is rolled forward, a torn one and its outputs removed;
+//!    Kafka's own `.swap`, `.cleaned` and `.deleted` files are treated as Kafka does (`leftovers`)
+//! 2. segments are opened; those below LogStartOffset, and indexes without a log, are removed
+//! 3. after an unclean stop: every batch from the recovery point on is verified. Only a torn tail of
+//!    the last segment is cut; damage anywhere else is an error, and nothing is changed
+//! 4. what was recovered is synced: only then may HighWatermark stand at its end
+//! 5. producer state: newest usable snapshot, then the batches after it
+//!
+//! Every step can be interrupted and done again. Nothing is ever cut because of damage in the
+//! middle: the good records behind it may be all that is left of them.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use lastword_record::{Decompressor, RecordBatch, TopicId, TopicPartition};
+use tracing::{info, warn};
+
+use super::leader_epochs::LeaderEpochs;
+use super::offsets::{LogPosition, Published, PublishedOffsets};
+use super::validate::end_transaction_marker;
+use super::{
+    DirectoryContext, Log, LogWriter, SegmentSet, index_settings, leftovers, replace, snapshots,
+};
+use crate::config::LogConfig;
+use crate::dir;
+use crate::error::StorageError;
+use crate::file_name::{self, LIVE, PartitionFile, SegmentFile};
+use crate::producer_state::{CompletedTransaction, ProducerStateManager};
+use crate::segment::{AbortedTransaction, DEFAULT_SCAN_BUFFER_BYTES, Segment, recover};
+
+/// What the manager knows of a log before it is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadRequest {
+    pub topic_partition: TopicPartition,
+    pub config: LogConfig,
+    /// Everything below is known to be on disk.
+    pub recovery_point: i64,
+    pub log_start_offset: i64,
+    /// The last process stopped in order.
+    pub is_clean: bool,
+}
+
+struct Loader<'a> {
+    context: &'a DirectoryContext,
+    request: &'a LoadRequest,
+    partition_dir: String,
+    recovery_point: i64,
+    decompressor: Decompressor,
+    leader_epochs: LeaderEpochs,
+    /// The first offset whose transaction index entries were forgotten by recovery.
+    transactions_from: Option<i64>,
+}
+
+/// Makes the files of a new log, durable with their names, and opens it.
+pub(crate) fn create(
+    context: &Arc<DirectoryContext>,
+    topic_partition: &TopicPartition,
+    topic_id: TopicId,
+    config: LogConfig,
+) -> Result<Arc<Log>, StorageError> {
+    let partition_dir = file_name::partition_dir(topic_partition);
+    let made = context.dir.create_dir(&partition_dir);
+    made.map_err(|error| StorageError::io("create", partition_dir.as_str(), error))?;
+    let path = format!("{partition_dir}/{}", file_name::PARTITION_METADATA);
+    let metadata = format!("version: 0\ntopic_id: {topic_id}");
+    crate::checkpoint::write_atomically(&*context.dir, &path, metadata.as_bytes())?;
+    let request = LoadRequest {
+        topic_partition: topic_partition.clone(),
+        config,
+        recovery_point: 0,
+        log_start_offset: 0,
+        is_clean: true,
+    };
+    let log = load(context, request)?;
+    let synced = context.dir.sync_dir("");
+    synced.map_err(|error| StorageError::io("sync", "log directory", error))?;
+    Ok(log)
+}
+
+/// Opens a log that is on disk.
+pub(crate) fn load(
+    context: &Arc<DirectoryContext>,
+    request: LoadRequest,
+) -> Result<Arc<Log>, StorageError> {
+    let mut loader = Loader {
+        context,
+        request: &request,
+        recovery_point: request.recovery_point,
+        partition_dir: file_name::partition_dir(&request.topic_partition),
+        decompressor: Decompressor::new(context.max_decompressed_bytes),
+        leader_epochs: LeaderEpochs::default(),
+        transactions_from: None,
+    };
+    leftovers::clear(&context.dir, &loader.partition_dir, loader.now_ms())?;
+    let stored = LeaderEpochs::read(&*context.dir, &loader.partition_dir)?;
+    loader.leader_epochs = stored.clone().unwrap_or_default();
+
+    let mut segments = loader.open_segments()?;
+    loader.recover_segments(&segments)?;
+    loader.ensure_active(&mut segments)?;
+    let producers = loader.load_producers(&segments)?;
+
+    let base_offset = segments.first().map_or(0, |segment| segment.base_offset());
+    let log_start_offset = request.log_start_offset.max(base_offset);
+    let log_end_offset = segments.last().map_or(0, |segment| segment.next_offset());
+    let leader_epochs = loader
+        .leader_epochs
+        .clipped(log_start_offset, log_end_offset);
+    if stored.unwrap_or_default() != leader_epochs {
+        leader_epochs.write(&*context.dir, &loader.partition_dir)?;
+    }
+    let topic_id = loader.read_topic_id()?;
+    let partition_dir = loader.partition_dir;
+    let last_snapshot_offset = snapshots::list(&*context.dir, &partition_dir)?;
+    let parts = Parts {
+        segments,
+        producers,
+        leader_epochs,
+        log_start_offset,
+        topic_id,
+        last_snapshot_offset: last_snapshot_offset.last().copied().unwrap_or(-1),
+    };
+    Ok(assemble(context, request, partition_dir, parts))
+}
+
+struct Parts {
+    segments: Vec<Arc<Segment>>,
+    producers: ProducerStateManager,
+    leader_epochs: LeaderEpochs,
+    log_start_offset: i64,
+    topic_id: TopicId,
+    last_snapshot_offset: i64,
+}
+
+fn assemble(
+    context: &Arc<DirectoryContext>,
+    request: LoadRequest,
+    partition_dir: String,
+    parts: Parts,
+) -> Arc<Log> {
+    let set = SegmentSet::new(parts.segments, 0);
+    let active = Arc::clone(set.active());
+    let log_end = LogPosition {
+        offset: active.next_offset().max(parts.log_start_offset),
+        segment_base_offset: active.base_offset(),
+        position: active.size_bytes(),
+    };
+    let published = Published {
+        log_start_offset: parts.log_start_offset,
+        high_watermark: log_end,
+        log_end,
+        first_unstable_offset: parts.producers.first_unstable_offset(),
+    };
+    let now_ms = context.clock.now_ms();
+    let first_append_ms = (!active.is_empty()).then(|| {
+        let first = active.first_batch_timestamp();
+        first
+            .filter(|timestamp| (1..=now_ms).contains(timestamp))
+            .unwrap_or(active.created_ms())
+    });
+    Arc::new_cyclic(|this| Log {
+        this: this.clone(),
+        context: Arc::clone(context),
+        topic_partition: request.topic_partition,
+        topic_id: parts.topic_id,
+        partition_dir,
+        config: ArcSwap::from_pointee(request.config),
+        published: PublishedOffsets::new(published),
+        segments: ArcSwap::from_pointee(set),
+        leader_epochs: ArcSwap::from_pointee(parts.leader_epochs),
+        writer: Mutex::new(LogWriter {
+            active,
+            producers: parts.producers,
+            first_append_ms,
+            last_snapshot_offset: parts.last_snapshot_offset,
+        }),
+        sync_lock: Mutex::new(()),
+        replace_lock: Mutex::new(()),
+        is_dirty: AtomicBool::new(false),
+        is_closed: AtomicBool::new(false),
+    })
+}
+
+impl Loader<'_> {
+    fn now_ms(&self) -> i64 {
+        self.context.clock.now_ms()
+    }
+
+    /// The segments of the directory, ascending. Removes what lies wholly below LogStartOffset (a
+    /// deletion that a crash interrupted) and indexes without a log.
+    fn open_segments(&self) -> Result<Vec<Arc<Segment>>, StorageError> {
+        let dir = &*self.context.dir;
+        let entries = dir
+            .list(&self.partition_dir)
+            .map_err(|error| StorageError::io("list", self.partition_dir.as_str(), error))?;
+        let live: Vec<(i64, SegmentFile)> = entries
+            .iter()
+            .filter_map(|entry| match file_name::parse_partition_file(&entry.name) {
+                PartitionFile::Segment {
+                    base_offset,
+                    file,
+                    suffix: LIVE,
+                } => Some((base_offset, file)),
+                _ => None,
+            })
+            .collect();
+        let mut bases: Vec<i64> = live
+            .iter()
+            .filter(|(_, file)| *file == SegmentFile::Log)
+            .map(|(base_offset, _)| *base_offset)
+            .collect();
+        bases.sort_unstable();
+        let below_start = bases
+            .partition_point(|base_offset| *base_offset <= self.request.log_start_offset)
+            .saturating_sub(1);
+        for base_offset in bases.drain(..below_start) {
+            info!(
+                partition_dir = self.partition_dir,
+                base_offset, "removing a segment below the log start"
+            );
+            replace::remove_segment(dir, &self.partition_dir, base_offset)?;
+        }
+        for (base_offset, file) in live {
+            let is_index = file != SegmentFile::Log && file != SegmentFile::ProducerSnapshot;
+            if is_index && bases.binary_search(&base_offset).is_err() {
+                let path = file_name::segment_path(&self.partition_dir, base_offset, file, LIVE);
+                replace::remove_file(dir, &path)?;
+            }
+        }
+        bases
+            .iter()
+            .map(|base_offset| self.open_segment(*base_offset))
+            .collect()
+    }
+
+    fn open_segment(&self, base_offset: i64) -> Result<Arc<Segment>, StorageError> {
+        let segment = Segment::open(
+            Arc::clone(&self.context.dir),
+            &self.partition_dir,
+            base_offset,
+            LIVE,
+            index_settings(&self.request.config),
+            self.now_ms(),
+        )?;
+        Ok(Arc::new(segment))
+    }
+
+    /// Verifies what may not have reached the disk, and makes it durable.
+    fn recover_segments(&mut self, segments: &[Arc<Segment>]) -> Result<(), StorageError> {
+        let Some((last, sealed)) = segments.split_last() else {
+            return Ok(());
+        };
+        // A recovery point beyond the end says nothing about what is here.
+        if self.recovery_point > last.next_offset() {
+            self.recovery_point = 0;
+        }
+        for (index, segment) in sealed.iter().enumerate() {
+            let next_base_offset = segments[index + 1].base_offset();
+            if segment.next_offset() > next_base_offset {
+                let reason = format!("it reaches beyond the next segment, {next_base_offset}");
+                return Err(StorageError::corrupt_segment(segment.log_path(), 0, reason));
+            }
+            let is_suspect = !self.request.is_clean && next_base_offset > self.recovery_point;
+            if is_suspect || segment.needs_recovery() {
+                // Its successor exists, so it was whole once: a missing end is damage, not a tear.
+                verify(segment)?;
+                self.recover_segment(segment)?;
+            }
+        }
+        if !self.request.is_clean || last.needs_recovery() {
+            self.recover_segment(last)?;
+        }
+        if !self.request.is_clean {
+            replace::sync_partition_dir(&*self.context.dir, &self.partition_dir)?;
+        }
+        Ok(())
+    }
+
+    fn recover_segment(&mut self, segment: &Segment) -> Result<(), StorageError> {
+        let from_position = self.first_suspect_position(segment);
+        let mut first_offset = None;
+        let epochs = &mut self.leader_epochs;
+        let recovered = recover(segment, from_position, &mut |_, batch: &RecordBatch<'_>| {
+            let header = batch.header();
+            first_offset.get_or_insert(header.base_offset);
+            if let Some(next) = epochs.with(header.leader_epoch, header.base_offset) {
+                *epochs = next;
+            }
+            Ok(())
+        })?;
+        if let Some(first_offset) = first_offset {
+            let from = self.transactions_from.get_or_insert(first_offset);
+            *from = (*from).min(first_offset);
+        }
+        if recovered.truncated_bytes > 0 {
+            warn!(
+                file = segment.log_path(),
+                ?recovered,
+                "cut a torn tail that was never acknowledged"
+            );
+        }
+        segment.sync()
+    }
+
+    /// The batch of the recovery point; the start of the segment when that cannot be told.
+    fn first_suspect_position(&self, segment: &Segment) -> u32 {
+        if segment.base_offset() > self.recovery_point || segment.needs_recovery() {
+            return 0;
+        }
+        match segment.position_of(self.recovery_point) {
+            Ok(Some(batch)) => batch.position,
+            Ok(None) => segment.size_bytes(),
+            Err(_) => 0,
+        }
+    }
+
+    /// A log has at least one segment, and does not end below its start.
+    fn ensure_active(&self, segments: &mut Vec<Arc<Segment>>) -> Result<(), StorageError> {
+        let log_start_offset = self.request.log_start_offset;
+        let ends_at = segments.last().map(|segment| segment.next_offset());
+        if ends_at.is_some_and(|offset| offset >= log_start_offset) {
+            return Ok(());
+        }
+        let dir = &self.context.dir;
+        let segment = Segment::create(
+            Arc::clone(dir),
+            &self.partition_dir,
+            log_start_offset,
+            LIVE,
+            index_settings(&self.request.config),
+            self.now_ms(),
+        )?;
+        segment.sync()?;
+        replace::sync_partition_dir(&**dir, &self.partition_dir)?;
+        for old in segments.drain(..) {
+            warn!(
+                file = old.log_path(),
+                log_start_offset, "the log ended below its start"
+            );
+            replace::remove_segment(&**dir, &self.partition_dir, old.base_offset())?;
+        }
+        segments.push(Arc::new(segment));
+        Ok(())
+    }
+
+    fn load_producers(
+        &mut self,
+        segments: &[Arc<Segment>],
+    ) -> Result<ProducerStateManager, StorageError> {
+        let dir = &*self.context.dir;
+        let log_end_offset = segments.last().map_or(0, |segment| segment.next_offset());
+        let limit = self.transactions_from.unwrap_or(log_end_offset);
+        let bases: Vec<i64> = segments
+            .iter()
+            .map(|segment| segment.base_offset())
+            .collect();
+        let newest = snapshots::load_newest(dir, &self.partition_dir, limit, log_end_offset)?;
+        snapshots::remove_strays(dir, &self.partition_dir, &bases)?;
+        let first_offset = bases.first().copied().unwrap_or(0);
+        let mut producers = match newest {
+            Some((offset, entries)) => ProducerStateManager::from_entries(
+                entries,
+                offset,
+                self.now_ms(),
+                self.context.expiration_ms(),
+            ),
+            None => ProducerStateManager::new(first_offset),
+        };
+        for segment in segments {
+            if segment.next_offset() > producers.map_end_offset() {
+                self.replay_producers(segment, &mut producers)?;
+            }
+        }
+        producers.advance_to(log_end_offset);
+        producers.on_high_watermark(log_end_offset);
+        producers.expire(self.now_ms(), self.context.expiration_ms());
+        Ok(producers)
+    }
+
+    /// Applies the batches of a segment that the table has not seen. Reads headers only, and the
+    /// records of markers.
+    fn replay_producers(
+        &mut self,
+        segment: &Segment,
+        producers: &mut ProducerStateManager,
+    ) -> Result<(), StorageError> {
+        let from = producers.map_end_offset();
+        let Some(start) = segment.position_of(from)? else {
+            return Ok(());
+        };
+        let mut scan = segment.scan_headers(start.position, segment.size_bytes());
+        while let Some(batch) = scan.next_batch()? {
+            let header = batch.header;
+            if header.base_offset < from {
+                continue;
+            }
+            let mut marker = None;
+            if header.is_control() {
+                let mut bytes = vec![0; batch.size_bytes as usize];
+                let count = segment
+                    .read_at(&mut bytes, batch.position)
+                    .map_err(|error| StorageError::io("read", segment.log_path(), error))?;
+                bytes.truncate(count);
+                marker =
+                    end_transaction_marker(RecordBatch::parse(&bytes)?, &mut self.decompressor)?;
+            }
+            let Some(completed) = producers.apply(&header, marker) else {
+                continue;
+            };
+            let is_forgotten = self
+                .transactions_from
+                .is_some_and(|offset| completed.last_offset >= offset);
+            if completed.is_aborted && is_forgotten {
+                segment.append_aborted(&aborted_transaction(producers, &completed))?;
+            }
+            producers.complete(&completed);
+        }
+        Ok(())
+    }
+
+    /// The topic id of `partition.metadata`; zero when there is none.
+    fn read_topic_id(&self) -> Result<TopicId, StorageError> {
+        let path = format!("{}/{}", self.partition_dir, file_name::PARTITION_METADATA);
+        let bytes = match dir::read_file(&*self.context.dir, &path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(TopicId::ZERO),
+            Err(error) => return Err(StorageError::io("read", path, error)),
+        };
+        let text = String::from_utf8_lossy(&bytes);
+        let found = text.lines().try_fold((), |(), line| {
+            match line
+                .strip_prefix("topic_id:")
+                .map(|id| TopicId::parse(id.trim()))
+            {
+                Some(id) => ControlFlow::Break(id),
+                None => ControlFlow::Continue(()),
+            }
+        });
+        match found {
+            ControlFlow::Break(Ok(id)) => Ok(id),
+            _ => {
+                let reason = "there is no topic id in it".to_string();
+                Err(StorageError::CorruptCheckpoint {
+                    file: path,
+                    line: 2,
+                    reason,
+                })
+            }
+        }
+    }
+}
+
+/// Reads a sealed segment to its end; an error tells where it is damaged. Changes nothing.
+fn verify(segment: &Segment) -> Result<(), StorageError> {
+    let mut scan = segment.scan(0, segment.size_bytes(), DEFAULT_SCAN_BUFFER_BYTES);
+    while let Some((position, batch)) = scan.next_batch()? {
+        batch.verify_crc().map_err(|error| {
+            StorageError::corrupt_segment(
+                segment.log_path(),
+                u64::from(position),
+                error.to_string(),
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// The transaction index entry of an abort whose marker has just been applied.
+pub(super) fn aborted_transaction(
+    producers: &ProducerStateManager,
+    completed: &CompletedTransaction,
+) -> AbortedTransaction {
+    AbortedTransaction {
+        producer_id: completed.producer_id,
+        first_offset: completed.first_offset,
+        last_offset: completed.last_offset,
+        last_stable_offset: producers.last_stable_offset_after(completed),
+    }
+}
