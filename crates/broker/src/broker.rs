@@ -10,6 +10,7 @@ use lastword_protocol::StrBytes;
 use lastword_storage::{Clock, LogManager};
 
 use crate::config::BrokerConfig;
+use crate::coordinator::Groups;
 use crate::fetch_session::FetchSessions;
 use crate::metadata::MetadataStore;
 use crate::partition::PartitionTable;
@@ -48,4 +49,6 @@ pub struct Broker {
     pub fetch_sessions: FetchSessions,
     /// Producer ids for idempotent producers.
     pub producer_ids: ProducerIds,
+    /// The group coordinator.
+    pub groups: Groups,
 }

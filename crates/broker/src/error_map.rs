@@ -2,6 +2,7 @@
 //!
 //! The message is what the client's user reads, so it keeps the numbers.
 
+use lastword_coordinator::GroupError;
 use lastword_protocol::ErrorCode;
 use lastword_storage::StorageError;
 
@@ -19,13 +20,19 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a message of its own.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> ApiError {
-        ApiError { code, message: message.into() }
+        ApiError {
+            code,
+            message: message.into(),
+        }
     }
 }
 
 impl From<ErrorCode> for ApiError {
     fn from(code: ErrorCode) -> ApiError {
-        ApiError { code, message: code.message().to_owned() }
+        ApiError {
+            code,
+            message: code.message().to_owned(),
+        }
     }
 }
 
@@ -37,20 +44,41 @@ impl From<StorageError> for ApiError {
 
 impl From<&StorageError> for ApiError {
     fn from(error: &StorageError) -> ApiError {
-        ApiError { code: storage_code(error), message: error.to_string() }
+        ApiError {
+            code: storage_code(error),
+            message: error.to_string(),
+        }
     }
 }
 
 impl From<MetadataFileError> for ApiError {
     fn from(error: MetadataFileError) -> ApiError {
-        ApiError { code: ErrorCode::KafkaStorageError, message: error.to_string() }
+        ApiError {
+            code: ErrorCode::KafkaStorageError,
+            message: error.to_string(),
+        }
     }
 }
 
 impl From<InvalidTopicName> for ApiError {
     fn from(error: InvalidTopicName) -> ApiError {
-        ApiError { code: ErrorCode::InvalidTopicException, message: error.to_string() }
+        ApiError {
+            code: ErrorCode::InvalidTopicException,
+            message: error.to_string(),
+        }
     }
+}
+
+impl From<GroupError> for ApiError {
+    fn from(error: GroupError) -> ApiError {
+        let code = ErrorCode::from_code(error.code()).unwrap_or(ErrorCode::UnknownServerError);
+        ApiError::new(code, error.to_string())
+    }
+}
+
+/// What a response says of a request to the group coordinator.
+pub fn group_code(error: Option<GroupError>) -> i16 {
+    error.map_or(ErrorCode::None.code(), GroupError::code)
 }
 
 /// The code of a storage error.

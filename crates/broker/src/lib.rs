@@ -26,6 +26,7 @@ pub mod broker;
 pub mod config;
 mod configs;
 mod connection;
+pub mod coordinator;
 mod dispatch;
 pub mod error_map;
 pub mod fetch_session;

@@ -21,6 +21,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::{Broker, Endpoint};
 use crate::config::BrokerConfig;
+use crate::coordinator::{Groups, groups};
 use crate::connection::{self, ConnectionLimits};
 use crate::error_map::ApiError;
 use crate::fetch_session::FetchSessions;
@@ -96,6 +97,7 @@ impl Server {
         let broker = Arc::new(broker);
         let background = start_background(&broker.logs)
             .map_err(|error| ServerError::Internal(format!("cannot start a thread: {error}")))?;
+        groups::start(&broker);
         let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn(accept(broker.clone(), listener, stopping));
         Ok(Server {
@@ -119,6 +121,8 @@ impl Server {
     /// Stops in order; everything acknowledged or not is on disk afterwards.
     pub async fn stop(self) -> Result<(), ServerError> {
         let _ = self.stop.send(true);
+        // Members that wait for a rebalance would keep their connections open.
+        groups::stop(&self.broker);
         let _ = self.accepting.await;
         let (broker, background) = (self.broker, self.background);
         let closing = move || {
@@ -189,6 +193,7 @@ fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerEr
             },
         },
         local_addr,
+        groups: Groups::new(&config.groups, clock.clone()),
         clock,
         partitions,
         metadata,

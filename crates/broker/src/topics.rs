@@ -18,6 +18,7 @@ use lastword_storage::LogConfig;
 
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
+use crate::coordinator::groups;
 use crate::error_map::ApiError;
 use crate::metadata::{
     GROUP_METADATA_TOPIC, MetadataImage, Properties, TopicImage, collides_with, validate_topic_name,
@@ -210,6 +211,7 @@ pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
     broker
         .metadata
         .update(|image| Ok::<_, ApiError>((image.clone().without_deleting(topic.id), ())))?;
+    groups::topic_deleted(broker, &topic.name, topic.partition_count);
     tracing::info!(topic = %topic.name, "deleted topic");
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! FindCoordinator (key 10), versions 0-6.
 //!
 //! Behaviour:
-//! - The coordinator of every group is this broker. The first question creates
-//!   `__consumer_offsets`.
-//! - Transactions and share groups have no coordinator here: INVALID_REQUEST (42) with a message,
-//!   which clients take as final instead of asking again for ever.
+//! - There is one broker, so it coordinates every group. Asking for a group creates
+//!   `__consumer_offsets` when it is not there yet.
+//! - Transactions and share groups have no coordinator here: INVALID_REQUEST with a message, which
+//!   clients take as final instead of asking again for ever.
 //!
-//! Versions: 1 key type. 3 flexible. 4 many keys (KIP-699). 6 share groups (KIP-932).
+//! Versions: 1 key type, error message. 3 flexible. 4 many keys at once (KIP-699). 5 same as 4
+//! (KIP-890). 6 share groups as a key type (KIP-932), not served.
 
 use std::sync::Arc;
 
@@ -16,49 +17,38 @@ use lastword_protocol::{ErrorCode, StrBytes, message};
 
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
+use crate::coordinator::groups;
 use crate::error_map::ApiError;
-use crate::metadata::GROUP_METADATA_TOPIC;
-use crate::partition::run_blocking;
-use crate::topics;
 
+const FIRST_VERSION_WITH_MANY_KEYS: i16 = 4;
 const GROUP: i8 = 0;
+const TRANSACTION: i8 = 1;
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: FindCoordinatorRequest,
 ) -> Reply {
-    let found = match request.key_type {
-        GROUP => ensure_group_topic(broker).await,
-        other => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("there is no coordinator of type {other}: transactions are not supported"),
-        )),
-    };
-    let response = if context.api_version < 4 {
-        match found {
-            Ok(()) => message!(FindCoordinatorResponse {
-                node_id: broker.node_id,
-                host: broker.endpoint.host.clone(),
-                port: broker.endpoint.port,
-            }),
-            Err(error) => message!(FindCoordinatorResponse {
-                error_code: error.code.code(),
-                error_message: Some(error.message.into()),
-                node_id: -1,
-                port: -1,
-            }),
+    let key_type = request.key_type;
+    if context.api_version >= FIRST_VERSION_WITH_MANY_KEYS {
+        let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
+        for key in request.coordinator_keys {
+            coordinators.push(find(broker, key_type, key).await);
         }
-    } else {
-        let keys = request.coordinator_keys.into_iter();
-        let coordinators = keys.map(|key| coordinator(broker, key, &found)).collect();
-        message!(FindCoordinatorResponse { coordinators })
-    };
-    context.reply(&response)
+        return context.reply(&message!(FindCoordinatorResponse { coordinators }));
+    }
+    let found = find(broker, key_type, request.key).await;
+    context.reply(&message!(FindCoordinatorResponse {
+        error_code: found.error_code,
+        error_message: found.error_message,
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+    }))
 }
 
-fn coordinator(broker: &Broker, key: StrBytes, found: &Result<(), ApiError>) -> Coordinator {
-    match found {
+async fn find(broker: &Arc<Broker>, key_type: i8, key: StrBytes) -> Coordinator {
+    match coordinates(broker, key_type, &key).await {
         Ok(()) => message!(Coordinator {
             key,
             node_id: broker.node_id,
@@ -70,24 +60,24 @@ fn coordinator(broker: &Broker, key: StrBytes, found: &Result<(), ApiError>) -> 
             node_id: -1,
             port: -1,
             error_code: error.code.code(),
-            error_message: Some(error.message.as_str().into()),
+            error_message: Some(StrBytes::from(error.message)),
         }),
     }
 }
 
-async fn ensure_group_topic(broker: &Arc<Broker>) -> Result<(), ApiError> {
-    if broker
-        .metadata
-        .image()
-        .topic(GROUP_METADATA_TOPIC)
-        .is_some()
-    {
-        return Ok(());
-    }
-    let new_topic = topics::default_topic(&broker.config, GROUP_METADATA_TOPIC);
-    let creating = broker.clone();
-    match run_blocking(move || topics::create_topic(&creating, &new_topic)).await? {
-        Err(error) if error.code != ErrorCode::TopicAlreadyExists => Err(error),
-        _ => Ok(()),
+async fn coordinates(broker: &Arc<Broker>, key_type: i8, key: &str) -> Result<(), ApiError> {
+    match key_type {
+        GROUP => {
+            groups::shard_of(broker, key).await?;
+            Ok(())
+        }
+        TRANSACTION => Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            "Transactions are not supported by this broker.",
+        )),
+        other => Err(ApiError::new(
+            ErrorCode::InvalidRequest,
+            format!("The coordinator key type {other} is not supported."),
+        )),
     }
 }
