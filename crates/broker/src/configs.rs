@@ -93,7 +93,12 @@ pub fn broker_configs(broker: &Broker) -> Vec<ConfigView> {
     let image = broker.metadata.image();
     let mut views: Vec<ConfigView> = TOPIC_CONFIGS
         .iter()
-        .flat_map(|entry| entry.broker_synonyms.iter().map(move |synonym| (entry, synonym.name)))
+        .flat_map(|entry| {
+            entry
+                .broker_synonyms
+                .iter()
+                .map(move |synonym| (entry, synonym.name))
+        })
         .map(|(entry, name)| {
             let mut synonyms = Vec::new();
             if let Some(value) = image.broker_configs().get(name) {
@@ -103,15 +108,21 @@ pub fn broker_configs(broker: &Broker) -> Vec<ConfigView> {
                 synonyms.push(synonym(name, value, ConfigSource::StaticBroker));
             }
             // The default belongs to the first name; hours and minutes have none.
-            if entry.broker_synonyms.first().is_some_and(|first| first.name == name) {
+            if entry
+                .broker_synonyms
+                .first()
+                .is_some_and(|first| first.name == name)
+            {
                 synonyms.push(default_of(entry, name));
             }
             view(entry, name, synonyms)
         })
         .collect();
-    views.extend(CLEANER_CONFIGS.iter().map(|entry| {
-        fixed(broker, entry.name, entry.kind, entry.doc, entry.default)
-    }));
+    views.extend(
+        CLEANER_CONFIGS
+            .iter()
+            .map(|entry| fixed(broker, entry.name, entry.kind, entry.doc, entry.default)),
+    );
     views.extend(BROKER_CONFIGS.iter().map(|entry| {
         let default = Some(entry.default).filter(|text| !text.is_empty());
         fixed(broker, entry.name, entry.kind, entry.doc, default)
@@ -123,15 +134,20 @@ pub fn broker_configs(broker: &Broker) -> Vec<ConfigView> {
 
 /// Checks that a broker setting may change while the broker runs.
 pub fn check_dynamic_broker_config(broker: &Broker, name: &str) -> Result<(), ApiError> {
-    let is_topic_default = TOPIC_CONFIGS
-        .iter()
-        .any(|entry| entry.broker_synonyms.iter().any(|synonym| synonym.name == name));
+    let is_topic_default = TOPIC_CONFIGS.iter().any(|entry| {
+        entry
+            .broker_synonyms
+            .iter()
+            .any(|synonym| synonym.name == name)
+    });
     if is_topic_default {
         return Ok(());
     }
     let known = broker_configs(broker).iter().any(|view| view.name == name);
     let reason = if known {
-        format!("Cannot update {name} while the broker runs: set it at start, with --set or in the file.")
+        format!(
+            "Cannot update {name} while the broker runs: set it at start, with --set or in the file."
+        )
     } else {
         format!("Unknown broker config name: {name}")
     };
@@ -151,9 +167,21 @@ fn fixed(
         synonyms.push(synonym(name, value, ConfigSource::StaticBroker));
     }
     let value = default.map(str::to_owned);
-    synonyms.push(Synonym { name, value, source: ConfigSource::Default });
+    synonyms.push(Synonym {
+        name,
+        value,
+        source: ConfigSource::Default,
+    });
     let (value, source) = (synonyms[0].value.clone(), synonyms[0].source);
-    ConfigView { name, value, source, read_only: true, kind, doc, synonyms }
+    ConfigView {
+        name,
+        value,
+        source,
+        read_only: true,
+        kind,
+        doc,
+        synonyms,
+    }
 }
 
 fn broker_synonyms(broker: &Broker, dynamic: &Properties, entry: &ConfigEntry) -> Vec<Synonym> {
@@ -174,11 +202,19 @@ fn broker_synonyms(broker: &Broker, dynamic: &Properties, entry: &ConfigEntry) -
 }
 
 fn synonym(name: &'static str, value: &str, source: ConfigSource) -> Synonym {
-    Synonym { name, value: Some(value.to_owned()), source }
+    Synonym {
+        name,
+        value: Some(value.to_owned()),
+        source,
+    }
 }
 
 fn default_of(entry: &ConfigEntry, name: &'static str) -> Synonym {
-    Synonym { name, value: entry.default.map(str::to_owned), source: ConfigSource::Default }
+    Synonym {
+        name,
+        value: entry.default.map(str::to_owned),
+        source: ConfigSource::Default,
+    }
 }
 
 fn view(entry: &ConfigEntry, name: &'static str, synonyms: Vec<Synonym>) -> ConfigView {
@@ -189,9 +225,15 @@ fn view(entry: &ConfigEntry, name: &'static str, synonyms: Vec<Synonym>) -> Conf
         && let Some(unit) = entry.broker_synonyms.iter().find(|s| s.name == found.name)
         && unit.unit != 1
         && name == entry.name
-        && let Some(number) = value.as_deref().and_then(|text| text.trim().parse::<i64>().ok())
+        && let Some(number) = value
+            .as_deref()
+            .and_then(|text| text.trim().parse::<i64>().ok())
     {
-        let scaled = if number < 0 { -1 } else { number.saturating_mul(unit.unit) };
+        let scaled = if number < 0 {
+            -1
+        } else {
+            number.saturating_mul(unit.unit)
+        };
         value = Some(scaled.to_string());
     }
     ConfigView {

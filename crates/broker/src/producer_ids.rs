@@ -21,17 +21,24 @@ pub struct ProducerIds {
 impl ProducerIds {
     /// The next id. Blocks on the disk once in a block.
     pub fn allocate(&self, metadata: &MetadataStore) -> Result<i64, ApiError> {
-        let mut allocator = self.allocator.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut allocator = self
+            .allocator
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(id) = allocator.claim() {
             return Ok(id);
         }
         let block = metadata.update(|image| {
             let block = ProducerIdBlock::reserve(image.next_producer_id(), PRODUCER_ID_BLOCK_SIZE)
                 .map_err(|error| ApiError::new(ErrorCode::UnknownServerError, error.to_string()))?;
-            let next = image.clone().with_next_producer_id(block.next_producer_id());
+            let next = image
+                .clone()
+                .with_next_producer_id(block.next_producer_id());
             Ok::<_, ApiError>((next, block))
         })?;
         allocator.install(block);
-        allocator.claim().ok_or_else(|| ErrorCode::UnknownServerError.into())
+        allocator
+            .claim()
+            .ok_or_else(|| ErrorCode::UnknownServerError.into())
     }
 }

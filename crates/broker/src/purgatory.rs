@@ -40,9 +40,15 @@ impl Waiters {
         wake: &Arc<Notify>,
     ) -> Registration {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.push(Entry { high_watermark, wake: wake.clone() });
+        entries.push(Entry {
+            high_watermark,
+            wake: wake.clone(),
+        });
         self.count.store(entries.len(), Ordering::SeqCst);
-        Registration { partition: partition.clone(), wake: wake.clone() }
+        Registration {
+            partition: partition.clone(),
+            wake: wake.clone(),
+        }
     }
 
     /// Wakes those whose offset has come; they leave the list.
