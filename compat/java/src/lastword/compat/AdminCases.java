@@ -70,7 +70,7 @@ final class AdminCases {
             admin.createTopics(List.of(new NewTopic(name + "-defaults", Optional.empty(), Optional.empty())))
                 .all().get();
 
-            check(admin.listTopics().names().get().containsAll(Set.of(name, name + "-defaults")), "listTopics");
+            Checks.waitUntil(() -> names(admin).containsAll(Set.of(name, name + "-defaults")), "listTopics has both");
             TopicDescription found = describe(admin, name, 3);
             equal(found.topicId(), id, "describeTopics: topic id");
             equal(found.partitions().get(2).leader().id(), node.id(), "describeTopics: leader");
