@@ -146,8 +146,40 @@ fn read_tail(
         tail.valid_bytes = batch.end();
     }
     let is_found = last_entry.is_none_or(|entry| entry.offset < tail.next_offset);
-    let time_fits = last_time_entry.is_none_or(|entry| entry.offset < tail.next_offset);
+    let time_fits = match last_time_entry {
+        Some(entry) => {
+            entry.offset < tail.next_offset
+                && is_timestamp_of_batch(files, log, log_bytes, offset_index, entry)?
+        }
+        None => true,
+    };
     Ok((is_found && time_fits).then_some(tail))
+}
+
+/// Whether the batch that a time entry names has its timestamp: the last entry is taken for the segment's largest
+/// timestamp, which retention goes by. A damaged log is no reason to give up an index.
+fn is_timestamp_of_batch(
+    files: &SegmentFiles,
+    log: &Arc<dyn File>,
+    log_bytes: u32,
+    offset_index: &OffsetIndex,
+    entry: TimeEntry,
+) -> Result<bool, StorageError> {
+    let count = offset_index::floor_count(offset_index, files.base_offset, entry.offset)?;
+    let floor = match count.checked_sub(1) {
+        Some(last) => offset_index.entry(last)?,
+        None => None,
+    };
+    let start = floor.map_or(0, |bytes| {
+        OffsetEntry::decode(&bytes, files.base_offset).position
+    });
+    let mut scan = header_scan(files, log, start, log_bytes);
+    while let Some(batch) = whole_batch(&mut scan)? {
+        if batch.header.last_offset() >= entry.offset {
+            return Ok(batch.header.max_timestamp == entry.timestamp);
+        }
+    }
+    Ok(true)
 }
 
 /// The last entries of both indexes, when first, last and last but one are in order.

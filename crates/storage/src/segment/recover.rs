@@ -86,7 +86,7 @@ pub fn recover(
     };
     drop(scan);
     if let Some(reason) = damage {
-        refuse_damage_in_the_middle(segment, valid_bytes..log_bytes, next_offset, &reason)?;
+        refuse_damage_in_the_middle(segment, valid_bytes..log_bytes, &reason)?;
         tracing::warn!(
             log = segment.log_path(),
             valid_bytes,
@@ -212,15 +212,14 @@ fn reset_transaction_index(
     }
 }
 
-/// An error when a valid batch follows in `range`, whose first batch is bad.
+/// An error when `range`, which begins with the damage, has a valid batch in it.
 fn refuse_damage_in_the_middle(
     segment: &Segment,
     range: std::ops::Range<u32>,
-    least_offset: i64,
     reason: &str,
 ) -> Result<(), StorageError> {
-    let Some(position) = find_valid_batch(segment, range.start + 1..range.end, least_offset)?
-    else {
+    let start = range.start;
+    let Some(position) = find_valid_batch(segment, range)? else {
         return Ok(());
     };
     let reason = format!(
@@ -228,7 +227,7 @@ fn refuse_damage_in_the_middle(
     );
     Err(StorageError::corrupt_segment(
         segment.log_path(),
-        range.start.into(),
+        start.into(),
         reason,
     ))
 }
@@ -238,9 +237,11 @@ fn refuse_damage_in_the_middle(
 fn find_valid_batch(
     segment: &Segment,
     range: std::ops::Range<u32>,
-    least_offset: i64,
 ) -> Result<Option<u32>, StorageError> {
-    let most_offset = segment.base_offset().saturating_add(i64::from(i32::MAX));
+    // Any offset of the segment will do: a base offset is outside of the checksum, so it may be the very thing that is
+    // damaged, here or in the batch before.
+    let least_offset = segment.base_offset();
+    let most_offset = least_offset.saturating_add(i64::from(i32::MAX));
     let mut budget_bytes = u64::from(range.end.saturating_sub(range.start)) * MOST_CHECKSUM_ROUNDS;
     let mut block = vec![0; SEARCH_BLOCK_BYTES];
     let mut block_position = range.start;
