@@ -202,19 +202,18 @@ def _log_bytes(partition: str) -> int:
 
 
 def _own_cleaning_time(broker: Broker) -> tuple[float | None, int | None]:
-    """Kafka: 'x MB of log processed in y seconds' per round. Lastword: its `cleaned` lines with duration_s."""
+    """Kafka: 'x MB of log processed in y seconds' a round. Lastword: the phases of each `cleaned` line."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         text = broker.log_text()
         if broker.kind == "kafka":
-            found = [s for s in re.findall(r"MB of log processed in ([\d,.]+) seconds", text)]
+            found = [float(s.replace(",", "")) for s in re.findall(r"MB of log processed in ([\d,.]+) seconds", text)]
         else:
-            lines = [line for line in text.splitlines() if "cleaned" in line and f"{TOPIC}-0" in line]
-            found = [s for line in lines for s in re.findall(r"duration_s=\"?([\d.]+)", line)]
-            millis = [s for line in lines for s in re.findall(r"duration_ms=\"?([\d.]+)", line)]
-            found += [str(float(ms) / 1000) for ms in millis]
+            lines = [line for line in text.splitlines() if " cleaned " in line and f"{TOPIC}-0" in line]
+            phases = [re.findall(r"\b\w+_ms=\"?([\d.]+)", line) for line in lines]
+            found = [sum(map(float, ms)) / 1000 for ms in phases if ms]
         if found:
-            return sum(float(s.replace(",", "")) for s in found), len(found)
+            return sum(found), len(found)
         time.sleep(0.1)
     return None, None
 

@@ -68,7 +68,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if error.exit != Exit::BrokenPipe {
-                output::say(&if json { error.to_json() } else { error.to_string() });
+                output::say(&if json {
+                    error.to_json()
+                } else {
+                    error.to_string()
+                });
             }
             ExitCode::from(error.exit as u8)
         }

@@ -26,8 +26,9 @@ pub fn say(line: &str) {
 /// Prints one JSON document and a newline.
 pub fn json<T: Serialize>(document: &T) -> Result<()> {
     let mut out = io::stdout().lock();
-    let text = serde_json::to_string(document)
-        .map_err(|error| CliError::local("JSON", "cannot write the answer as JSON").why(error.to_string()))?;
+    let text = serde_json::to_string(document).map_err(|error| {
+        CliError::local("JSON", "cannot write the answer as JSON").why(error.to_string())
+    })?;
     out.write_all(text.as_bytes())?;
     out.write_all(b"\n")?;
     out.flush()?;
@@ -54,7 +55,10 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             .unwrap_or(0)
     };
     let is_number = |text: &str| {
-        !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || ",.-".contains(c))
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_digit() || ",.-".contains(c))
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let right: Vec<bool> = (0..columns)
@@ -67,7 +71,11 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         for column in 0..columns {
             let content = cell(row, column);
             let pad = " ".repeat(widths[column].saturating_sub(content.chars().count()));
-            let (before, after) = if right[column] { (pad.as_str(), "") } else { ("", pad.as_str()) };
+            let (before, after) = if right[column] {
+                (pad.as_str(), "")
+            } else {
+                ("", pad.as_str())
+            };
             line.push_str(before);
             line.push_str(&content);
             line.push_str(after);

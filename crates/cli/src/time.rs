@@ -10,7 +10,9 @@ const DAY_MS: i64 = 86_400_000;
 pub fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
 }
 
 /// An instant taken apart.
@@ -26,7 +28,10 @@ pub struct Civil {
 }
 
 pub fn civil(timestamp_ms: i64) -> Civil {
-    let (days, rest) = (timestamp_ms.div_euclid(DAY_MS), timestamp_ms.rem_euclid(DAY_MS));
+    let (days, rest) = (
+        timestamp_ms.div_euclid(DAY_MS),
+        timestamp_ms.rem_euclid(DAY_MS),
+    );
     // Years start in March here, so that the leap day is the last of its year.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
@@ -35,7 +40,11 @@ pub fn civil(timestamp_ms: i64) -> Civil {
         (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     Civil {
         year: year_of_era + era * 400 + i64::from(month <= 2),
         month,
@@ -92,8 +101,11 @@ pub fn strftime(format: &str, timestamp_ms: i64) -> Result<String, String> {
             Some('s') => timestamp_ms.div_euclid(1000).to_string(),
             Some('%') => "%".to_owned(),
             other => {
-                let letter = other.map_or_else(|| "nothing".to_owned(), |letter| format!("%{letter}"));
-                return Err(format!("{letter} in strftime (known: %Y %m %d %H %M %S %L %F %T %z %Z %s)"));
+                let letter =
+                    other.map_or_else(|| "nothing".to_owned(), |letter| format!("%{letter}"));
+                return Err(format!(
+                    "{letter} in strftime (known: %Y %m %d %H %M %S %L %F %T %z %Z %s)"
+                ));
             }
         };
         text.push_str(&part);
@@ -160,7 +172,9 @@ fn parse_date_ms(text: &str) -> Option<i64> {
         None => (text, "00:00"),
     };
     let numbers = |text: &str, separator: char| -> Option<Vec<i64>> {
-        text.split(separator).map(|part| part.parse().ok()).collect()
+        text.split(separator)
+            .map(|part| part.parse().ok())
+            .collect()
     };
     let [year, month, day] = numbers(date, '-')?.try_into().ok()?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
@@ -212,10 +226,19 @@ mod tests {
     fn moments_are_read_in_every_spelling() {
         let now = 1_700_000_000_000;
         assert_eq!(parse_instant_ms("1622505600", now), Ok(1_622_505_600_000));
-        assert_eq!(parse_instant_ms("1622505600123", now), Ok(1_622_505_600_123));
-        assert_eq!(parse_instant_ms("1622505600123000000", now), Ok(1_622_505_600_123));
+        assert_eq!(
+            parse_instant_ms("1622505600123", now),
+            Ok(1_622_505_600_123)
+        );
+        assert_eq!(
+            parse_instant_ms("1622505600123000000", now),
+            Ok(1_622_505_600_123)
+        );
         assert_eq!(parse_instant_ms("2021-06-01", now), Ok(1_622_505_600_000));
-        assert_eq!(parse_instant_ms("2021-06-01T00:00:01.5Z", now), Ok(1_622_505_601_500));
+        assert_eq!(
+            parse_instant_ms("2021-06-01T00:00:01.5Z", now),
+            Ok(1_622_505_601_500)
+        );
         assert_eq!(parse_instant_ms("-1h30m", now), Ok(now - 5_400_000));
         assert_eq!(parse_instant_ms("0", now), Ok(0));
         for wrong in ["", "yesterday", "-", "-1x", "2021-13-01", "2021-06", "-5"] {
@@ -227,7 +250,10 @@ mod tests {
     fn an_instant_is_written_in_utc() {
         assert_eq!(rfc3339(1_622_505_601_500), "2021-06-01T00:00:01.500Z");
         assert_eq!(minute(1_622_505_601_500), "2021-06-01 00:00 UTC");
-        assert_eq!(strftime("%s %%", 1_622_505_601_500), Ok("1622505601 %".to_owned()));
+        assert_eq!(
+            strftime("%s %%", 1_622_505_601_500),
+            Ok("1622505601 %".to_owned())
+        );
         assert!(strftime("%Q", 0).is_err());
     }
 

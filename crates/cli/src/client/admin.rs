@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use lastword_protocol::messages::create_partitions_request::{CreatePartitionsRequest, CreatePartitionsTopic};
-use lastword_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
+use lastword_protocol::messages::create_partitions_request::{
+    CreatePartitionsRequest, CreatePartitionsTopic,
+};
+use lastword_protocol::messages::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use lastword_protocol::messages::delete_topics_request::{DeleteTopicState, DeleteTopicsRequest};
-use lastword_protocol::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
+use lastword_protocol::messages::describe_configs_request::{
+    DescribeConfigsRequest, DescribeConfigsResource,
+};
 use lastword_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use lastword_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -49,7 +55,11 @@ impl ConfigEntry {
     }
 }
 
-pub fn create_topic(client: &mut Client, topic: &NewTopic<'_>, validate_only: bool) -> Result<CreatedTopic> {
+pub fn create_topic(
+    client: &mut Client,
+    topic: &NewTopic<'_>,
+    validate_only: bool,
+) -> Result<CreatedTopic> {
     let configs = topic
         .configs
         .iter()
@@ -80,9 +90,10 @@ pub fn create_topic(client: &mut Client, topic: &NewTopic<'_>, validate_only: bo
             result.error_message.as_deref(),
         );
         return Err(match ErrorCode::from_code(result.error_code) {
-            Some(ErrorCode::TopicAlreadyExists) => {
-                error.hint(format!("lastword topic describe {}, or create it with --if-not-exists", topic.name))
-            }
+            Some(ErrorCode::TopicAlreadyExists) => error.hint(format!(
+                "lastword topic describe {}, or create it with --if-not-exists",
+                topic.name
+            )),
             Some(ErrorCode::InvalidReplicationFactor) => {
                 error.hint("leave out -r: a single broker holds the only copy")
             }
@@ -94,7 +105,11 @@ pub fn create_topic(client: &mut Client, topic: &NewTopic<'_>, validate_only: bo
     }
     Ok(CreatedTopic {
         // Before version 5 the answer does not say.
-        partitions: if result.num_partitions > 0 { result.num_partitions } else { topic.partitions.max(1) },
+        partitions: if result.num_partitions > 0 {
+            result.num_partitions
+        } else {
+            topic.partitions.max(1)
+        },
         replication_factor: result.replication_factor,
     })
 }
@@ -113,11 +128,20 @@ pub fn delete_topic(client: &mut Client, name: &str) -> Result<()> {
     match ErrorCode::from_code(result.error_code) {
         Some(ErrorCode::None) => Ok(()),
         Some(ErrorCode::UnknownTopicOrPartition) => Err(client.unknown_topic(name)),
-        _ => Err(CliError::refused(format!("cannot delete {name}"), result.error_code, result.error_message.as_deref())),
+        _ => Err(CliError::refused(
+            format!("cannot delete {name}"),
+            result.error_code,
+            result.error_message.as_deref(),
+        )),
     }
 }
 
-pub fn create_partitions(client: &mut Client, name: &str, count: i32, validate_only: bool) -> Result<()> {
+pub fn create_partitions(
+    client: &mut Client,
+    name: &str,
+    count: i32,
+    validate_only: bool,
+) -> Result<()> {
     let topics = vec![message!(CreatePartitionsTopic {
         name: StrBytes::from(name),
         count,
@@ -136,7 +160,9 @@ pub fn create_partitions(client: &mut Client, name: &str, count: i32, validate_o
     let what = format!("cannot give {name} {count} partitions");
     let error = CliError::refused(what, result.error_code, result.error_message.as_deref());
     Err(match ErrorCode::from_code(result.error_code) {
-        Some(ErrorCode::InvalidPartitions) => error.hint("partitions can only be added, never taken away"),
+        Some(ErrorCode::InvalidPartitions) => {
+            error.hint("partitions can only be added, never taken away")
+        }
         _ => error,
     })
 }
@@ -147,7 +173,12 @@ pub fn describe_configs(
     topics: &[&str],
     names: Option<&[&str]>,
 ) -> Result<BTreeMap<String, Vec<ConfigEntry>>> {
-    let keys = names.map(|names| names.iter().map(|&name| StrBytes::from(name)).collect::<Vec<_>>());
+    let keys = names.map(|names| {
+        names
+            .iter()
+            .map(|&name| StrBytes::from(name))
+            .collect::<Vec<_>>()
+    });
     let resources = topics
         .iter()
         .map(|&topic| {
@@ -163,7 +194,11 @@ pub fn describe_configs(
     for result in response.results {
         if result.error_code != 0 {
             let what = format!("no settings of {}", &*result.resource_name);
-            return Err(CliError::refused(what, result.error_code, result.error_message.as_deref()));
+            return Err(CliError::refused(
+                what,
+                result.error_code,
+                result.error_message.as_deref(),
+            ));
         }
         let mut entries: Vec<ConfigEntry> = result
             .configs
@@ -193,7 +228,11 @@ pub fn alter_configs(
         .map(|(name, value)| {
             message!(AlterableConfig {
                 name: StrBytes::from(name.as_str()),
-                config_operation: if value.is_some() { OPERATION_SET } else { OPERATION_DELETE },
+                config_operation: if value.is_some() {
+                    OPERATION_SET
+                } else {
+                    OPERATION_DELETE
+                },
                 value: value.as_deref().map(StrBytes::from),
             })
         })
@@ -211,8 +250,14 @@ pub fn alter_configs(
     match ErrorCode::from_code(result.error_code) {
         Some(ErrorCode::None) => Ok(()),
         Some(ErrorCode::UnknownTopicOrPartition) => Err(client.unknown_topic(topic)),
-        _ => Err(CliError::refused(format!("cannot change {topic}"), result.error_code, result.error_message.as_deref())
-            .hint(format!("lastword topic describe {topic} -c shows every setting"))),
+        _ => Err(CliError::refused(
+            format!("cannot change {topic}"),
+            result.error_code,
+            result.error_message.as_deref(),
+        )
+        .hint(format!(
+            "lastword topic describe {topic} -c shows every setting"
+        ))),
     }
 }
 
@@ -220,16 +265,29 @@ pub fn alter_configs(
 pub fn topic_sizes(client: &mut Client) -> BTreeMap<String, i64> {
     let mut sizes = BTreeMap::new();
     if let Ok(response) = client.call(&message!(DescribeLogDirsRequest { topics: None })) {
-        for topic in response.results.iter().flat_map(|directory| &directory.topics) {
-            *sizes.entry(topic.name.to_string()).or_insert(0) +=
-                topic.partitions.iter().map(|partition| partition.partition_size).sum::<i64>();
+        for topic in response
+            .results
+            .iter()
+            .flat_map(|directory| &directory.topics)
+        {
+            *sizes.entry(topic.name.to_string()).or_insert(0) += topic
+                .partitions
+                .iter()
+                .map(|partition| partition.partition_size)
+                .sum::<i64>();
         }
     }
     sizes
 }
 
 fn one<'a, T>(result: Option<&'a T>, api: &str) -> Result<&'a T> {
-    result.ok_or_else(|| CliError::new(Exit::Refused, "PROTOCOL", format!("an empty answer to {api}")))
+    result.ok_or_else(|| {
+        CliError::new(
+            Exit::Refused,
+            "PROTOCOL",
+            format!("an empty answer to {api}"),
+        )
+    })
 }
 
 fn timeout_ms(client: &Client) -> i32 {

@@ -42,10 +42,16 @@ impl Connection {
         // Version 0 is the one that every broker since 0.10 answers without a second round.
         let response = connection.exchange(&message!(ApiVersionsRequest {}), 0, Duration::ZERO)?;
         if response.error_code != 0 {
-            return Err(CliError::refused(format!("{address} does not tell its versions"), response.error_code, None));
+            return Err(CliError::refused(
+                format!("{address} does not tell its versions"),
+                response.error_code,
+                None,
+            ));
         }
         for api in &response.api_keys {
-            connection.versions.insert(api.api_key, (api.min_version, api.max_version));
+            connection
+                .versions
+                .insert(api.api_key, (api.min_version, api.max_version));
         }
         Ok(connection)
     }
@@ -63,28 +69,50 @@ impl Connection {
     ) -> Result<R::Response> {
         let key = R::API_KEY.value();
         let name = ApiKey::from_i16(key).map_or("this request", ApiKey::name);
-        let ours = (R::SUPPORTED_VERSIONS.min().value(), R::SUPPORTED_VERSIONS.max().value().min(highest));
+        let ours = (
+            R::SUPPORTED_VERSIONS.min().value(),
+            R::SUPPORTED_VERSIONS.max().value().min(highest),
+        );
         // What is encoded must be what this tool was tested with, not merely what the codec can write.
-        let ours = ApiKey::from_i16(key).map_or(ours, |key| (ours.0.max(key.versions().0), ours.1.min(key.versions().1)));
+        let ours = ApiKey::from_i16(key).map_or(ours, |key| {
+            (ours.0.max(key.versions().0), ours.1.min(key.versions().1))
+        });
         let Some(theirs) = self.versions.get(&key).copied() else {
-            return Err(CliError::new(Exit::Refused, "UNSUPPORTED_VERSION", format!("{} does not serve {name}", self.address)));
+            return Err(CliError::new(
+                Exit::Refused,
+                "UNSUPPORTED_VERSION",
+                format!("{} does not serve {name}", self.address),
+            ));
         };
         let version = ours.1.min(theirs.1);
         if version < ours.0.max(theirs.0) {
             return Err(CliError::new(
                 Exit::Refused,
                 "UNSUPPORTED_VERSION",
-                format!("{} and this tool have no version of {name} in common", self.address),
+                format!(
+                    "{} and this tool have no version of {name} in common",
+                    self.address
+                ),
             )
-            .why(format!("it serves {} to {}, this tool speaks {} to {}", theirs.0, theirs.1, ours.0, ours.1)));
+            .why(format!(
+                "it serves {} to {}, this tool speaks {} to {}",
+                theirs.0, theirs.1, ours.0, ours.1
+            )));
         }
         self.exchange(request, version, wait)
     }
 
-    fn exchange<R: RequestResponsePair>(&mut self, request: &R, version: i16, wait: Duration) -> Result<R::Response> {
+    fn exchange<R: RequestResponsePair>(
+        &mut self,
+        request: &R,
+        version: i16,
+        wait: Duration,
+    ) -> Result<R::Response> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let bytes = client::encode_request(request, version, self.correlation_id, CLIENT_ID)
-            .map_err(|error| CliError::local("ENCODE", "this request cannot be written").why(error.to_string()))?;
+            .map_err(|error| {
+                CliError::local("ENCODE", "this request cannot be written").why(error.to_string())
+            })?;
         self.is_broken = true;
         let frame = self
             .stream
@@ -92,12 +120,21 @@ impl Connection {
             .and_then(|()| self.stream.set_read_timeout(Some(self.timeout + wait)))
             .map_err(|error| self.lost(&error))
             .and_then(|()| self.read_frame())?;
-        let (correlation_id, response) = client::decode_response::<R>(frame, version).map_err(|error| {
-            CliError::new(Exit::Refused, "PROTOCOL", format!("{} sent an answer that cannot be read", self.address))
+        let (correlation_id, response) =
+            client::decode_response::<R>(frame, version).map_err(|error| {
+                CliError::new(
+                    Exit::Refused,
+                    "PROTOCOL",
+                    format!("{} sent an answer that cannot be read", self.address),
+                )
                 .why(error.to_string())
-        })?;
+            })?;
         if correlation_id != self.correlation_id {
-            return Err(CliError::new(Exit::Refused, "PROTOCOL", format!("{} answered another request", self.address)));
+            return Err(CliError::new(
+                Exit::Refused,
+                "PROTOCOL",
+                format!("{} answered another request", self.address),
+            ));
         }
         self.is_broken = false;
         Ok(response)
@@ -105,14 +142,20 @@ impl Connection {
 
     fn read_frame(&mut self) -> Result<Bytes> {
         let mut prefix = [0; frame::LENGTH_PREFIX_BYTES];
-        self.stream.read_exact(&mut prefix).map_err(|error| self.lost(&error))?;
+        self.stream
+            .read_exact(&mut prefix)
+            .map_err(|error| self.lost(&error))?;
         if let Some(error) = self.other_protocol(prefix) {
             return Err(error);
         }
         let length = frame::response_length(prefix, MAX_RESPONSE_BYTES).map_err(|error| {
-            CliError::new(Exit::Refused, "PROTOCOL", format!("{} does not answer like a Kafka broker", self.address))
-                .why(error.to_string())
-                .hint("check that this is the port of the Kafka listener")
+            CliError::new(
+                Exit::Refused,
+                "PROTOCOL",
+                format!("{} does not answer like a Kafka broker", self.address),
+            )
+            .why(error.to_string())
+            .hint("check that this is the port of the Kafka listener")
         })?;
         // Grown as the bytes come: the length is only a claim.
         let mut bytes = Vec::new();
@@ -129,12 +172,23 @@ impl Connection {
     /// Two mistakes that everyone makes once.
     fn other_protocol(&self, prefix: [u8; 4]) -> Option<CliError> {
         let error = |what: &str, hint: &str| {
-            CliError::new(Exit::Refused, "PROTOCOL", format!("{} {what}", self.address)).hint(hint)
+            CliError::new(
+                Exit::Refused,
+                "PROTOCOL",
+                format!("{} {what}", self.address),
+            )
+            .hint(hint)
         };
         match &prefix {
             // A TLS record: alert or handshake, version 3.x.
-            [0x15 | 0x16, 0x03, ..] => Some(error("speaks TLS", "use the plaintext listener: this tool does not speak TLS")),
-            b"HTTP" => Some(error("speaks HTTP", "use the port of the Kafka listener, 9092 by default")),
+            [0x15 | 0x16, 0x03, ..] => Some(error(
+                "speaks TLS",
+                "use the plaintext listener: this tool does not speak TLS",
+            )),
+            b"HTTP" => Some(error(
+                "speaks HTTP",
+                "use the port of the Kafka listener, 9092 by default",
+            )),
             _ => None,
         }
     }
@@ -161,9 +215,13 @@ impl Connection {
 /// Tries every address that the name has: `localhost` is often two.
 fn connect(address: &str, timeout: Duration) -> Result<TcpStream> {
     let unreachable = |why: String| {
-        CliError::new(Exit::Unreachable, "UNREACHABLE", format!("cannot reach {address}"))
-            .why(why)
-            .hint("start a broker with `lastword serve`, or name another with -b HOST:PORT")
+        CliError::new(
+            Exit::Unreachable,
+            "UNREACHABLE",
+            format!("cannot reach {address}"),
+        )
+        .why(why)
+        .hint("start a broker with `lastword serve`, or name another with -b HOST:PORT")
     };
     let resolved = address
         .to_socket_addrs()
@@ -175,7 +233,9 @@ fn connect(address: &str, timeout: Duration) -> Result<TcpStream> {
                 let set = stream
                     .set_nodelay(true)
                     .and_then(|()| stream.set_write_timeout(Some(timeout)));
-                return set.map(|()| stream).map_err(|error| unreachable(error.to_string()));
+                return set
+                    .map(|()| stream)
+                    .map_err(|error| unreachable(error.to_string()));
             }
             Err(error) => why = error.to_string(),
         }

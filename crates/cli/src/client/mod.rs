@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use clap::Args;
+use lastword_protocol::messages::RequestResponsePair;
 use lastword_protocol::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use lastword_protocol::messages::metadata_response::MetadataResponse;
-use lastword_protocol::messages::RequestResponsePair;
 use lastword_protocol::{ErrorCode, StrBytes, message};
 
 use self::connection::Connection;
@@ -82,7 +82,8 @@ impl Client {
             .filter(|address| !address.is_empty())
             .map(with_port)
             .collect();
-        let mut failure = CliError::usage("no broker is named").hint("-b HOST:PORT, or set LASTWORD_BROKERS");
+        let mut failure =
+            CliError::usage("no broker is named").hint("-b HOST:PORT, or set LASTWORD_BROKERS");
         for address in &bootstrap {
             match Connection::open(address, timeout) {
                 Ok(connection) => {
@@ -106,7 +107,8 @@ impl Client {
     /// Asks whichever broker was reached first. Every broker can answer or forward what this client asks.
     pub fn call<R: RequestResponsePair>(&mut self, request: &R) -> Result<R::Response> {
         let entry = self.entry.clone();
-        self.connection(&entry)?.call(request, i16::MAX, Duration::ZERO)
+        self.connection(&entry)?
+            .call(request, i16::MAX, Duration::ZERO)
     }
 
     /// Asks one broker by its id. `wait` is how long it may hold the answer back on purpose.
@@ -134,7 +136,11 @@ impl Client {
 
     /// The open connection to an address, or a new one. A broken connection is not kept.
     fn connection(&mut self, address: &str) -> Result<&mut Connection> {
-        if self.connections.get(address).is_none_or(Connection::is_broken) {
+        if self
+            .connections
+            .get(address)
+            .is_none_or(Connection::is_broken)
+        {
             let connection = Connection::open(address, self.timeout)?;
             self.connections.insert(address.to_owned(), connection);
         }
@@ -165,15 +171,30 @@ impl Client {
                 .topics
                 .iter()
                 .find(|topic| topic.name.as_deref() == Some(name))
-                .ok_or_else(|| CliError::new(Exit::Refused, "PROTOCOL", format!("the broker did not answer for {name}")))?;
-            let has_leaders = topic.partitions.iter().all(|partition| partition.leader_id >= 0);
+                .ok_or_else(|| {
+                    CliError::new(
+                        Exit::Refused,
+                        "PROTOCOL",
+                        format!("the broker did not answer for {name}"),
+                    )
+                })?;
+            let has_leaders = topic
+                .partitions
+                .iter()
+                .all(|partition| partition.leader_id >= 0);
             match ErrorCode::from_code(topic.error_code) {
                 Some(ErrorCode::None) if has_leaders => return Ok(topic_info(topic)),
                 // A topic that is being made: wait for its leaders for a moment.
                 Some(ErrorCode::None | ErrorCode::LeaderNotAvailable) => {}
                 Some(ErrorCode::UnknownTopicOrPartition) if allow_auto_create => {}
                 Some(ErrorCode::UnknownTopicOrPartition) => return Err(self.unknown_topic(name)),
-                _ => return Err(CliError::refused(format!("topic {name}"), topic.error_code, None)),
+                _ => {
+                    return Err(CliError::refused(
+                        format!("topic {name}"),
+                        topic.error_code,
+                        None,
+                    ));
+                }
             }
             if std::time::Instant::now() >= deadline {
                 return Err(CliError::refused(
@@ -188,15 +209,25 @@ impl Client {
 
     /// The error for a topic that is not there.
     pub fn unknown_topic(&mut self, name: &str) -> CliError {
-        let error = CliError::refused(format!("there is no topic {name}"), ErrorCode::UnknownTopicOrPartition as i16, None);
+        let error = CliError::refused(
+            format!("there is no topic {name}"),
+            ErrorCode::UnknownTopicOrPartition as i16,
+            None,
+        );
         let topics = self.topics().unwrap_or_default();
         match nearest(name, topics.iter().map(|topic| topic.name.as_str())) {
             Some(near) => error.hint(format!("{near}, or: lastword topic create {name}")),
-            None => error.hint(format!("lastword topic create {name}")),
+            None => error.hint(format!(
+                "lastword topic ls, or: lastword topic create {name}"
+            )),
         }
     }
 
-    fn metadata(&mut self, topic: Option<&str>, allow_auto_create: bool) -> Result<MetadataResponse> {
+    fn metadata(
+        &mut self,
+        topic: Option<&str>,
+        allow_auto_create: bool,
+    ) -> Result<MetadataResponse> {
         let topics = topic.map(|name| {
             vec![message!(MetadataRequestTopic {
                 name: Some(StrBytes::from(name)),
@@ -208,14 +239,18 @@ impl Client {
         });
         let response = self.call(&request)?;
         for broker in &response.brokers {
-            self.nodes
-                .insert(broker.node_id, format!("{}:{}", bracketed(&broker.host), broker.port));
+            self.nodes.insert(
+                broker.node_id,
+                format!("{}:{}", bracketed(&broker.host), broker.port),
+            );
         }
         Ok(response)
     }
 }
 
-fn topic_info(topic: &lastword_protocol::messages::metadata_response::MetadataResponseTopic) -> TopicInfo {
+fn topic_info(
+    topic: &lastword_protocol::messages::metadata_response::MetadataResponseTopic,
+) -> TopicInfo {
     let mut partitions: Vec<PartitionInfo> = topic
         .partitions
         .iter()
@@ -240,10 +275,18 @@ fn topic_info(topic: &lastword_protocol::messages::metadata_response::MetadataRe
 fn with_port(address: &str) -> String {
     let has_port = match address.rsplit_once(':') {
         // The colons of a bare IPv6 address are not a port's.
-        Some((host, port)) => !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')),
+        Some((host, port)) => {
+            !port.is_empty()
+                && port.bytes().all(|b| b.is_ascii_digit())
+                && (!host.contains(':') || host.ends_with(']'))
+        }
         None => false,
     };
-    if has_port { address.to_owned() } else { format!("{}:9092", bracketed(address)) }
+    if has_port {
+        address.to_owned()
+    } else {
+        format!("{}:9092", bracketed(address))
+    }
 }
 
 fn bracketed(host: &str) -> String {

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lastword_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use lastword_protocol::messages::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
 use lastword_protocol::{StrBytes, message};
 
 use super::{Client, TopicInfo};
@@ -23,8 +25,15 @@ pub fn list_offsets(
     read_committed: bool,
 ) -> Result<BTreeMap<i32, i64>> {
     let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    for partition in topic.partitions.iter().filter(|known| partitions.contains(&known.index)) {
-        by_leader.entry(partition.leader).or_default().push(partition.index);
+    for partition in topic
+        .partitions
+        .iter()
+        .filter(|known| partitions.contains(&known.index))
+    {
+        by_leader
+            .entry(partition.leader)
+            .or_default()
+            .push(partition.index);
     }
     let mut offsets = BTreeMap::new();
     for (leader, indexes) in by_leader {

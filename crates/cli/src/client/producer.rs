@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lastword_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use lastword_protocol::messages::produce_request::{
+    PartitionProduceData, ProduceRequest, TopicProduceData,
+};
 use lastword_protocol::messages::produce_response::PartitionProduceResponse;
 use lastword_protocol::{Bytes, ErrorCode, StrBytes, message};
 use lastword_record::{BatchBuilder, BatchSpec, CompressionType};
@@ -60,9 +62,17 @@ impl<'a> Producer<'a> {
             (None, Some(key)) => murmur2::partition(key, count) as i32,
             (None, None) => (self.sticky % count.max(1)) as i32,
         };
-        if !self.topic.partitions.iter().any(|known| known.index == partition) {
-            return Err(CliError::usage(format!("{} has no partition {partition}", self.topic.name))
-                .hint(format!("0 to {}, or leave out -p", count.saturating_sub(1))));
+        if !self
+            .topic
+            .partitions
+            .iter()
+            .any(|known| known.index == partition)
+        {
+            return Err(CliError::usage(format!(
+                "{} has no partition {partition}",
+                self.topic.name
+            ))
+            .hint(format!("0 to {}, or leave out -p", count.saturating_sub(1))));
         }
         let bytes = self.batch_bytes.entry(partition).or_default();
         *bytes += size_bytes(&record);
@@ -110,14 +120,23 @@ impl<'a> Producer<'a> {
             );
         }
         let mut bytes = Vec::new();
-        builder
-            .finish(&mut bytes)
-            .map_err(|error| CliError::local("ENCODE", "these records make no batch").why(error.to_string()))?;
+        builder.finish(&mut bytes).map_err(|error| {
+            CliError::local("ENCODE", "these records make no batch").why(error.to_string())
+        })?;
         Ok(Bytes::from(bytes))
     }
 
-    fn send(&self, client: &mut Client, partition: i32, batch: Bytes) -> Result<PartitionProduceResponse> {
-        let leader = self.topic.partitions.iter().find(|known| known.index == partition);
+    fn send(
+        &self,
+        client: &mut Client,
+        partition: i32,
+        batch: Bytes,
+    ) -> Result<PartitionProduceResponse> {
+        let leader = self
+            .topic
+            .partitions
+            .iter()
+            .find(|known| known.index == partition);
         let leader = leader.map_or(-1, |known| known.leader);
         let partition_data = vec![message!(PartitionProduceData {
             index: partition,
@@ -135,7 +154,9 @@ impl<'a> Producer<'a> {
         let response = client
             .call_node(leader, &request, HIGHEST_PRODUCE_VERSION, Duration::ZERO)
             .map_err(|error| match error.exit {
-                Exit::Unreachable => error.hint("the last batch may be in the log: look before sending it again"),
+                Exit::Unreachable => {
+                    error.hint("the last batch may be in the log: look before sending it again")
+                }
                 _ => error,
             })?;
         let answer = response
@@ -143,7 +164,9 @@ impl<'a> Producer<'a> {
             .into_iter()
             .flat_map(|topic| topic.partition_responses)
             .next()
-            .ok_or_else(|| CliError::new(Exit::Refused, "PROTOCOL", "an empty answer to Produce"))?;
+            .ok_or_else(|| {
+                CliError::new(Exit::Refused, "PROTOCOL", "an empty answer to Produce")
+            })?;
         if answer.error_code == 0 {
             return Ok(answer);
         }
@@ -152,9 +175,16 @@ impl<'a> Producer<'a> {
 
     fn refused(&self, partition: i32, answer: &PartitionProduceResponse) -> CliError {
         let topic = &self.topic.name;
-        let of_record = answer.record_errors.first().and_then(|error| error.batch_index_error_message.as_deref());
+        let of_record = answer
+            .record_errors
+            .first()
+            .and_then(|error| error.batch_index_error_message.as_deref());
         let message = of_record.or(answer.error_message.as_deref());
-        let error = CliError::refused(format!("{topic}-{partition} takes no such records"), answer.error_code, message);
+        let error = CliError::refused(
+            format!("{topic}-{partition} takes no such records"),
+            answer.error_code,
+            message,
+        );
         match ErrorCode::from_code(answer.error_code) {
             Some(ErrorCode::InvalidRecord) => error.hint(format!(
                 "if {topic} is compacted (cleanup.policy=compact), every record needs a key: -k KEY, or -K DELIM"
@@ -173,6 +203,10 @@ impl<'a> Producer<'a> {
 
 fn size_bytes(record: &InputRecord) -> usize {
     let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-    let headers: usize = record.headers.iter().map(|(key, value)| key.len() + length(value) + 10).sum();
+    let headers: usize = record
+        .headers
+        .iter()
+        .map(|(key, value)| key.len() + length(value) + 10)
+        .sum();
     length(&record.key) + length(&record.value) + headers + 30
 }

@@ -39,6 +39,8 @@ struct Position {
     partition: i32,
     leader: i32,
     next_offset: i64,
+    /// Records below are not shown: the start may lie ahead of the log.
+    first_wanted: i64,
     /// Exclusive; `None` reads on for ever.
     end_offset: Option<i64>,
     /// Transactions that end in an abort, by first offset, not yet reached.
@@ -72,11 +74,18 @@ impl Reader {
     }
 
     /// Adds partitions of a topic, with their range turned into offsets.
-    pub fn add(&mut self, client: &mut Client, topic: &TopicInfo, partitions: &[i32], range: OffsetRange) -> Result<()> {
+    pub fn add(
+        &mut self,
+        client: &mut Client,
+        topic: &TopicInfo,
+        partitions: &[i32],
+        range: OffsetRange,
+    ) -> Result<()> {
         let committed = self.options.read_committed;
         let earliest = list_offsets(client, topic, partitions, EARLIEST, committed)?;
         let latest = list_offsets(client, topic, partitions, LATEST, committed)?;
-        let mut by_time = |timestamp_ms| list_offsets(client, topic, partitions, timestamp_ms, committed);
+        let mut by_time =
+            |timestamp_ms| list_offsets(client, topic, partitions, timestamp_ms, committed);
         let start_times = match range.start {
             Start::TimestampMs(timestamp_ms) => by_time(timestamp_ms)?,
             _ => BTreeMap::new(),
@@ -85,8 +94,17 @@ impl Reader {
             End::TimestampMs(timestamp_ms) => by_time(timestamp_ms)?,
             _ => BTreeMap::new(),
         };
-        for partition in topic.partitions.iter().filter(|known| partitions.contains(&known.index)) {
-            let at = |offsets: &BTreeMap<i32, i64>| offsets.get(&partition.index).copied().filter(|offset| *offset >= 0);
+        for partition in topic
+            .partitions
+            .iter()
+            .filter(|known| partitions.contains(&known.index))
+        {
+            let at = |offsets: &BTreeMap<i32, i64>| {
+                offsets
+                    .get(&partition.index)
+                    .copied()
+                    .filter(|offset| *offset >= 0)
+            };
             let first = at(&earliest).unwrap_or(0);
             let last = at(&latest).unwrap_or(first);
             let start = match range.start {
@@ -109,8 +127,9 @@ impl Reader {
                 topic: topic.name.clone(),
                 partition: partition.index,
                 leader: partition.leader,
-                // A start behind the end waits there only when reading goes on; a start that is gone begins at what is left.
+                // What is gone begins with what is left; what is not there yet is waited for at the end.
                 next_offset: start.clamp(first, last.max(first)),
+                first_wanted: start,
                 end_offset: end,
                 aborted: VecDeque::new(),
                 aborted_now: BTreeSet::new(),
@@ -135,12 +154,20 @@ impl Reader {
         leaders.sort_unstable();
         leaders.dedup();
         // Several leaders are asked in turn, so none may hold the others up for long.
-        let wait = if leaders.len() > 1 { wait.min(Duration::from_millis(50)) } else { wait };
+        let wait = if leaders.len() > 1 {
+            wait.min(Duration::from_millis(50))
+        } else {
+            wait
+        };
         for leader in leaders {
             let request = self.request(leader, wait);
             let response = client.call_node(leader, &request, HIGHEST_FETCH_VERSION, wait)?;
             if response.error_code != 0 {
-                return Err(CliError::refused("the fetch was refused", response.error_code, None));
+                return Err(CliError::refused(
+                    "the fetch was refused",
+                    response.error_code,
+                    None,
+                ));
             }
             for topic in response.responses {
                 for data in topic.partitions {
@@ -205,9 +232,16 @@ impl Reader {
         match ErrorCode::from_code(data.error_code) {
             Some(ErrorCode::None) => {}
             Some(ErrorCode::OffsetOutOfRange) => return restart(client, position).map(|()| true),
-            Some(ErrorCode::NotLeaderOrFollower | ErrorCode::LeaderNotAvailable | ErrorCode::UnknownLeaderEpoch) => {
+            Some(
+                ErrorCode::NotLeaderOrFollower
+                | ErrorCode::LeaderNotAvailable
+                | ErrorCode::UnknownLeaderEpoch,
+            ) => {
                 let topic = client.topic(&position.topic, false)?;
-                let moved = topic.partitions.iter().find(|known| known.index == position.partition);
+                let moved = topic
+                    .partitions
+                    .iter()
+                    .find(|known| known.index == position.partition);
                 position.leader = moved.map_or(position.leader, |known| known.leader);
                 return Ok(true);
             }
@@ -243,9 +277,15 @@ fn restart(client: &mut Client, position: &mut Position) -> Result<()> {
     let name = format!("{}-{}", position.topic, position.partition);
     if first <= position.next_offset {
         let what = format!("cannot read {name} at offset {}", position.next_offset);
-        return Err(CliError::refused(what, ErrorCode::OffsetOutOfRange as i16, None).hint("-o start, or -o end"));
+        return Err(
+            CliError::refused(what, ErrorCode::OffsetOutOfRange as i16, None)
+                .hint("-o start, or -o end"),
+        );
     }
-    say(&format!("{name}: offset {} is gone, going on at {first}", position.next_offset));
+    say(&format!(
+        "{name}: offset {} is gone, going on at {first}",
+        position.next_offset
+    ));
     position.next_offset = first;
     Ok(())
 }
@@ -264,8 +304,12 @@ impl Pass<'_> {
         let bytes = self.data.records.clone().unwrap_or_default();
         let name = format!("{}-{}", self.position.topic, self.position.partition);
         let damaged = |error: &RecordError| {
-            CliError::new(Exit::Refused, "CORRUPT_MESSAGE", format!("{name} sent records that cannot be read"))
-                .why(error.to_string())
+            CliError::new(
+                Exit::Refused,
+                "CORRUPT_MESSAGE",
+                format!("{name} sent records that cannot be read"),
+            )
+            .why(error.to_string())
         };
         for batch in RecordBatches::new(&bytes) {
             let batch = match batch {
@@ -277,21 +321,31 @@ impl Pass<'_> {
             batch.verify_crc().map_err(|error| damaged(&error))?;
             let header = *batch.header();
             if self.is_wanted(&header) {
-                for record in batch.records(self.decompressor).map_err(|error| damaged(&error))? {
+                for record in batch
+                    .records(self.decompressor)
+                    .map_err(|error| damaged(&error))?
+                {
                     let record = record.map_err(|error| damaged(&error))?;
                     if header.is_control() {
                         let kind = record.key.map(ControlRecordType::parse);
-                        if matches!(kind, Some(Ok(ControlRecordType::Abort | ControlRecordType::Commit))) {
+                        if matches!(
+                            kind,
+                            Some(Ok(ControlRecordType::Abort | ControlRecordType::Commit))
+                        ) {
                             self.position.aborted_now.remove(&header.producer_id);
                         }
                         if !self.options.with_control_records {
                             continue;
                         }
                     }
-                    if record.offset < self.position.next_offset {
+                    if record.offset < self.position.next_offset.max(self.position.first_wanted) {
                         continue;
                     }
-                    if self.position.end_offset.is_some_and(|end| record.offset >= end) {
+                    if self
+                        .position
+                        .end_offset
+                        .is_some_and(|end| record.offset >= end)
+                    {
                         self.position.next_offset = record.offset;
                         return Ok(true);
                     }
@@ -337,6 +391,8 @@ impl Pass<'_> {
             self.position.aborted_now.insert(producer_id);
             self.position.aborted.pop_front();
         }
-        header.is_control() || !header.is_transactional() || !self.position.aborted_now.contains(&header.producer_id)
+        header.is_control()
+            || !header.is_transactional()
+            || !self.position.aborted_now.contains(&header.producer_id)
     }
 }

@@ -53,13 +53,24 @@ pub struct Args {
     #[arg(long, conflicts_with = "offset")]
     from_beginning: bool,
     /// Stop after this many records
-    #[arg(short = 'n', long = "num", visible_alias = "max-messages", value_name = "COUNT")]
+    #[arg(
+        short = 'n',
+        long = "num",
+        visible_alias = "max-messages",
+        value_name = "COUNT"
+    )]
     num: Option<u64>,
     /// Stop at what is the end now
     #[arg(short, long)]
     exit: bool,
     /// Only these partitions
-    #[arg(short, long = "partitions", visible_alias = "partition", value_name = "LIST", value_delimiter = ',')]
+    #[arg(
+        short,
+        long = "partitions",
+        visible_alias = "partition",
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
     partitions: Vec<i32>,
     /// How to print a record
     #[arg(short, long, value_name = "FORMAT", conflicts_with = "jsonl")]
@@ -111,7 +122,8 @@ impl Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let format = args.record_format()?;
-    let mut range = offset::parse_all(args.offset.iter().map(String::as_str), now_ms()).map_err(CliError::usage)?;
+    let mut range = offset::parse_all(args.offset.iter().map(String::as_str), now_ms())
+        .map_err(CliError::usage)?;
     if args.exit && range.end == End::Never {
         range.end = End::Latest;
     }
@@ -127,27 +139,41 @@ pub fn run(args: &Args) -> Result<()> {
         partition_count += partitions.len();
         reader.add(&mut client, &topic, &partitions, range)?;
     }
-    let unbounded = args.offset.is_empty() && !args.from_beginning && !args.exit && args.num.is_none();
+    let unbounded =
+        args.offset.is_empty() && !args.from_beginning && !args.exit && args.num.is_none();
     if unbounded && !args.quiet {
         let partitions = count(partition_count, "partition");
-        say(&format!("from the start of {partitions}; Ctrl-C to stop, -e to stop at the end"));
+        say(&format!(
+            "from the start of {partitions}; Ctrl-C to stop, -e to stop at the end"
+        ));
     }
     copy(args, &format, &mut client, &mut reader)
 }
 
 fn chosen(topic: &TopicInfo, wanted: &[i32]) -> Result<Vec<i32>> {
-    let all: Vec<i32> = topic.partitions.iter().map(|partition| partition.index).collect();
+    let all: Vec<i32> = topic
+        .partitions
+        .iter()
+        .map(|partition| partition.index)
+        .collect();
     if wanted.is_empty() {
         return Ok(all);
     }
     match wanted.iter().find(|index| !all.contains(index)) {
-        Some(missing) => Err(CliError::usage(format!("{} has no partition {missing}", topic.name))
-            .hint(format!("0 to {}", all.len().saturating_sub(1)))),
+        Some(missing) => Err(
+            CliError::usage(format!("{} has no partition {missing}", topic.name))
+                .hint(format!("0 to {}", all.len().saturating_sub(1))),
+        ),
         None => Ok(wanted.to_vec()),
     }
 }
 
-fn copy(args: &Args, format: &RecordFormat, client: &mut Client, reader: &mut Reader) -> Result<()> {
+fn copy(
+    args: &Args,
+    format: &RecordFormat,
+    client: &mut Client,
+    reader: &mut Reader,
+) -> Result<()> {
     let mut out = io::stdout().lock();
     let mut left = args.num.unwrap_or(u64::MAX);
     let mut buffer = Vec::new();

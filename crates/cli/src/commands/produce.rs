@@ -19,18 +19,20 @@ use crate::client::admin::describe_configs;
 use crate::client::producer::{Producer, Sent};
 use crate::client::{Client, ClientArgs, TopicInfo};
 use crate::error::{CliError, Result};
+use crate::format::RecordView;
 use crate::format::json::{self, InputRecord};
 use crate::format::read::Reader;
 use crate::format::template::Template;
-use crate::format::RecordView;
 use crate::output::{self, say};
 use crate::time;
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  printf 'AAPL:191\\nMSFT:410\\n' | lastword produce prices -K:\n  \
+#[command(
+    after_help = "Examples:\n  printf 'AAPL:191\\nMSFT:410\\n' | lastword produce prices -K:\n  \
     lastword produce prices -k AAPL -Z                       # one tombstone, without input\n  \
     lastword consume a -e -f jsonl | lastword produce b --jsonl\n  \
-    lastword produce prices -f '%k %v\\n' -l prices.txt -z zstd")]
+    lastword produce prices -f '%k %v\\n' -l prices.txt -z zstd"
+)]
 pub struct Args {
     /// Topic
     topic: String,
@@ -53,10 +55,21 @@ pub struct Args {
     #[arg(short, long)]
     partition: Option<i32>,
     /// Compress batches
-    #[arg(short = 'z', long, visible_alias = "codec", value_enum, default_value_t)]
+    #[arg(
+        short = 'z',
+        long,
+        visible_alias = "codec",
+        value_enum,
+        default_value_t
+    )]
     compression: Codec,
     /// How a record is written in the input; see `lastword consume --help` for the letters
-    #[arg(short = 'f', long = "format", value_name = "FORMAT", conflicts_with = "jsonl")]
+    #[arg(
+        short = 'f',
+        long = "format",
+        value_name = "FORMAT",
+        conflicts_with = "jsonl"
+    )]
     input_format: Option<String>,
     /// The input is JSON, one object a line, as `consume -f jsonl` prints it
     #[arg(long)]
@@ -106,7 +119,12 @@ const CHANNEL_RECORDS: usize = 10_000;
 
 pub fn run(args: &Args) -> Result<()> {
     let input = Input::new(args)?;
-    let acknowledged = args.output_format.as_deref().map(Template::parse).transpose().map_err(CliError::usage)?;
+    let acknowledged = args
+        .output_format
+        .as_deref()
+        .map(Template::parse)
+        .transpose()
+        .map_err(CliError::usage)?;
     let mut client = Client::connect(&args.client)?;
     let topic = client.topic(&args.topic, args.allow_auto_topic_creation)?;
     let compression = match args.compression {
@@ -137,9 +155,17 @@ pub fn run(args: &Args) -> Result<()> {
     let (sender, receiver) = sync_channel(CHANNEL_RECORDS);
     let source = open(args)?;
     std::thread::spawn(move || input.read(source, &sender));
-    let result = pump(&mut client, &topic, &mut producer, &receiver, &mut tally, acknowledged.as_ref());
+    let result = pump(
+        &mut client,
+        &topic,
+        &mut producer,
+        &receiver,
+        &mut tally,
+        acknowledged.as_ref(),
+    );
     // What did arrive is said even when the rest did not.
-    if acknowledged.is_none() && !args.quiet {
+    let has_news = result.is_ok() || !tally.partitions.is_empty();
+    if acknowledged.is_none() && !args.quiet && has_news {
         output::text(&tally.lines(&topic.name))?;
     }
     result
@@ -185,8 +211,9 @@ fn pump(
 
 fn open(args: &Args) -> Result<Box<dyn BufRead + Send>> {
     if let Some(path) = &args.file {
-        let file = File::open(path)
-            .map_err(|error| CliError::local("INPUT", format!("cannot read {path}")).why(error.to_string()))?;
+        let file = File::open(path).map_err(|error| {
+            CliError::local("INPUT", format!("cannot read {path}")).why(error.to_string())
+        })?;
         return Ok(Box::new(BufReader::with_capacity(1 << 16, file)));
     }
     if io::stdin().is_terminal() && !args.quiet {
@@ -221,7 +248,9 @@ impl Input {
             InputKind::Format(Reader::new(template).map_err(CliError::usage)?)
         } else if let Some(delimiter) = &args.key_delimiter {
             if delimiter.is_empty() {
-                return Err(CliError::usage("-K wants the text between key and value, as in -K:"));
+                return Err(CliError::usage(
+                    "-K wants the text between key and value, as in -K:",
+                ));
             }
             InputKind::KeyedLines(unescape(delimiter))
         } else {
@@ -251,7 +280,10 @@ impl Input {
                 Ok(Some(record)) => Ok(self.finish(record)),
                 Ok(None) => return,
                 Err(reason) => {
-                    let error = CliError::local("INPUT", format!("record {number} of the input cannot be read"));
+                    let error = CliError::local(
+                        "INPUT",
+                        format!("record {number} of the input cannot be read"),
+                    );
                     Err(error.why(reason))
                 }
             };
@@ -267,7 +299,11 @@ impl Input {
             return reader.next(source);
         }
         let mut line = Vec::new();
-        if source.read_until(b'\n', &mut line).map_err(|error| error.to_string())? == 0 {
+        if source
+            .read_until(b'\n', &mut line)
+            .map_err(|error| error.to_string())?
+            == 0
+        {
             return Ok(None);
         }
         if line.last() == Some(&b'\n') {
@@ -279,7 +315,9 @@ impl Input {
                 json::parse(text).map(Some)
             }
             InputKind::KeyedLines(delimiter) => {
-                let at = line.windows(delimiter.len()).position(|window| window == delimiter.as_slice());
+                let at = line
+                    .windows(delimiter.len())
+                    .position(|window| window == delimiter.as_slice());
                 let at = at.ok_or_else(|| {
                     format!(
                         "there is no {:?} in {:?}",
@@ -335,7 +373,12 @@ struct Written {
 }
 
 impl Tally {
-    fn add(&mut self, topic: &TopicInfo, sent: &[Sent], acknowledged: Option<&Template>) -> Result<()> {
+    fn add(
+        &mut self,
+        topic: &TopicInfo,
+        sent: &[Sent],
+        acknowledged: Option<&Template>,
+    ) -> Result<()> {
         let mut out = Vec::new();
         for batch in sent {
             let last_offset = batch.base_offset + batch.records.len() as i64 - 1;
@@ -350,7 +393,11 @@ impl Tally {
                 continue;
             };
             for (record, offset) in batch.records.iter().zip(batch.base_offset..) {
-                let headers = record.headers.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
+                let headers = record
+                    .headers
+                    .iter()
+                    .map(|(key, value)| (key.as_slice(), value.as_deref()))
+                    .collect();
                 let view = RecordView {
                     topic: &topic.name,
                     partition: batch.partition,
@@ -381,7 +428,10 @@ impl Tally {
             } else {
                 format!("offsets {}..{}", written.first_offset, written.last_offset)
             };
-            lines.push_str(&format!("{} to {topic}-{partition}, {offsets}\n", output::count(written.records, "record")));
+            lines.push_str(&format!(
+                "{} to {topic}-{partition}, {offsets}\n",
+                output::count(written.records, "record")
+            ));
         }
         lines
     }
@@ -390,16 +440,33 @@ impl Tally {
 /// Says where the tombstone is, and how long it can be relied upon.
 fn tombstone_line(client: &mut Client, topic: &TopicInfo, key: &str, sent: &[Sent]) -> String {
     let place = sent.first().map_or_else(String::new, |sent| {
-        format!("tombstone for {key} to {}-{}, offset {}", topic.name, sent.partition, sent.base_offset)
+        format!(
+            "tombstone for {key} to {}-{}, offset {}",
+            topic.name, sent.partition, sent.base_offset
+        )
     });
     // Only for the sentence: a broker that does not tell its settings has taken the tombstone all the same.
     let names = ["cleanup.policy", "delete.retention.ms"];
     let entries = describe_configs(client, &[&topic.name], Some(&names)).unwrap_or_default();
-    let entries = entries.get(&topic.name).map(Vec::as_slice).unwrap_or_default();
-    let value = |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.as_deref());
-    match (value("cleanup.policy"), value("delete.retention.ms").and_then(|text| text.parse::<i64>().ok())) {
+    let entries = entries
+        .get(&topic.name)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let value = |name: &str| {
+        entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .and_then(|entry| entry.value.as_deref())
+    };
+    match (
+        value("cleanup.policy"),
+        value("delete.retention.ms").and_then(|text| text.parse::<i64>().ok()),
+    ) {
         (Some(policy), _) if !policy.contains("compact") => {
-            format!("{place}; {} is not compacted (cleanup.policy={policy}), so older records stay\n", topic.name)
+            format!(
+                "{place}; {} is not compacted (cleanup.policy={policy}), so older records stay\n",
+                topic.name
+            )
         }
         (Some(_), Some(retention_ms)) => format!(
             "{place}; readable at least until {} (delete.retention.ms {})\n",

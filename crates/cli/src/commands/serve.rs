@@ -1,3 +1,272 @@
-pub fn run(_: &Args) -> crate::error::Result<()> { Ok(()) }
+//! `lastword serve`: the broker in this process, until SIGTERM or SIGINT.
+//!
+//! No format step, no identifier to make up, no configuration: data goes to `./lastword-data`, the address is loopback.
+//! A flag wins over `--set`, and that over the file. Once clients can connect, one block says where; it goes to
+//! standard output, so that a script can wait for `ready`. The log goes to standard error.
+//!
+//! The first signal stops in order and ends with 0; the second one ends at once.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::time::Instant;
+
+use lastword_broker::config::parse_properties;
+use lastword_broker::{BrokerConfig, Server, ServerError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{CliError, Result};
+use crate::output::{self, count, say};
+use crate::properties;
+
+const DEFAULT_DATA: &str = "./lastword-data";
+const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
+
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  lastword serve\n  lastword serve --data /var/lib/lastword --listen 127.0.0.1:19092\n  \
+    lastword serve server.properties --set log.cleaner.threads=2 --set log.segment.bytes=64MiB"
+)]
+pub struct Args {
+    /// A server.properties file, with Kafka's names
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<String>,
+    /// The same as FILE
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<String>,
+    /// Where the data is [default: ./lastword-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where to listen [default: 127.0.0.1:9092]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// A setting; sizes and times may have units (64MiB, 7d)
+    #[arg(long, visible_alias = "override", value_name = "NAME=VALUE")]
+    set: Vec<String>,
+    /// What is logged, as in info or warn,lastword_storage=debug [default: info; warn on a terminal]
+    #[arg(long, env = "LASTWORD_LOG", value_name = "FILTER")]
+    log_level: Option<String>,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let settings = settings(args)?;
+    start_log(args)?;
+    raise_file_limit();
+    let config = BrokerConfig::from_properties(&settings).map_err(|error| {
+        let why = if error.value.is_empty() {
+            format!("{} {}", error.name, error.reason)
+        } else {
+            error.to_string()
+        };
+        CliError::local("INVALID_CONFIG", "these settings are not accepted").why(why)
+    })?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            CliError::local("RUNTIME", "cannot start threads").why(error.to_string())
+        })?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: BrokerConfig) -> Result<()> {
+    let start = Instant::now();
+    let data = config.log_dir.clone();
+    let is_new = !Path::new(&data).join("meta.properties").exists();
+    if !config.ignored.is_empty() {
+        say(&format!(
+            "ignored, without meaning on one broker: {}",
+            config.ignored.join(", ")
+        ));
+    }
+    let stop = stop_signals()?;
+    let server = Server::start(config)
+        .await
+        .map_err(|error| explain(&error, &data))?;
+    let ready_s = start.elapsed().as_secs_f64();
+    output::text(&ready_block(&server, &data, is_new, ready_s))?;
+    stop.await;
+    let stopping = Instant::now();
+    server
+        .stop()
+        .await
+        .map_err(|error| explain(&error, &data))?;
+    // Who started us may have closed the pipe by now; we have stopped cleanly all the same.
+    let _ = output::text(&format!(
+        "  stopped in {:.2} s\n",
+        stopping.elapsed().as_secs_f64()
+    ));
+    Ok(())
+}
+
+fn ready_block(server: &Server, data: &str, is_new: bool, ready_s: f64) -> String {
+    let broker = server.broker();
+    let state = if is_new {
+        "new".to_owned()
+    } else {
+        count(broker.logs.logs().len(), "partition")
+    };
+    let advertised = format!("{}:{}", &*broker.endpoint.host, broker.endpoint.port);
+    let brokers = if advertised == "localhost:9092" || advertised == DEFAULT_LISTEN {
+        String::new()
+    } else {
+        format!(" -b {advertised}")
+    };
+    format!(
+        "lastword {}  data {data} ({state})  cluster {}\n  kafka   {}      advertised as {advertised}\n  \
+         ready in {ready_s:.2} s.  Try:  lastword topic create prices --compact{brokers}\n",
+        env!("CARGO_PKG_VERSION"),
+        &*broker.cluster_id,
+        server.local_addr(),
+    )
+}
+
+/// Defaults, then the file, then `--set`, then the flags.
+fn settings(args: &Args) -> Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    if let Some(path) = args.file.as_ref().or(args.config.as_ref()) {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            CliError::local("CONFIG_FILE", format!("cannot read {path}")).why(error.to_string())
+        })?;
+        for (name, value) in parse_properties(&text) {
+            let value = properties::translate(&name, &value).map_err(|reason| {
+                CliError::local("INVALID_CONFIG", format!("cannot use {path}")).why(reason)
+            })?;
+            settings.insert(name, value);
+        }
+    }
+    for text in &args.set {
+        let (name, value) = properties::parse(text).map_err(CliError::usage)?;
+        settings.insert(name, value);
+    }
+    if let Some(data) = &args.data {
+        settings.remove("log.dir");
+        settings.insert("log.dirs".to_owned(), data.clone());
+    } else if !settings.contains_key("log.dirs") && !settings.contains_key("log.dir") {
+        settings.insert("log.dirs".to_owned(), DEFAULT_DATA.to_owned());
+    }
+    let listen = args.listen.as_deref();
+    if listen.is_some() || !settings.contains_key("listeners") {
+        let address = listen.unwrap_or(DEFAULT_LISTEN);
+        if address
+            .rsplit_once(':')
+            .is_none_or(|(_, port)| port.parse::<u16>().is_err())
+        {
+            return Err(
+                CliError::usage(format!("`{address}` is no address to listen on"))
+                    .hint("--listen HOST:PORT, as in --listen 127.0.0.1:9092"),
+            );
+        }
+        settings.insert("listeners".to_owned(), format!("PLAINTEXT://{address}"));
+    }
+    Ok(settings)
+}
+
+/// The failures that everyone meets get their next step.
+fn explain(error: &ServerError, data: &str) -> CliError {
+    match error {
+        ServerError::Listen { address, source } => {
+            let error = CliError::local("LISTEN", format!("cannot listen on {address}"));
+            match source.kind() {
+                io::ErrorKind::AddrInUse => error.why("another process has this port").hint(
+                    "stop it, or choose another port with --listen 127.0.0.1:PORT (0 takes any)",
+                ),
+                io::ErrorKind::PermissionDenied => error
+                    .why(source.to_string())
+                    .hint("ports below 1024 are for root: choose a higher one with --listen"),
+                _ => error.why(source.to_string()).hint(
+                    "--listen must name an address of this machine, as in --listen 127.0.0.1:9092",
+                ),
+            }
+        }
+        error if is_locked(error) => {
+            CliError::local("LOCKED", format!("cannot use the data in {data}"))
+                .why("another process serves this directory")
+                .hint("stop it, or choose another directory with --data DIR")
+        }
+        ServerError::DataDirectory { path, source } => {
+            CliError::local("DATA", format!("cannot use the data directory {path}"))
+                .why(source.to_string())
+                .hint("choose one that can be written with --data DIR")
+        }
+        other => CliError::local("START", "the broker cannot go on").why(other.to_string()),
+    }
+}
+
+/// A taken lock is `WouldBlock`, wherever in the chain of causes it stands.
+fn is_locked(error: &ServerError) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Ready at the first SIGTERM or SIGINT. From then on a second one ends the process at once.
+fn stop_signals() -> Result<impl Future<Output = ()>> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| {
+            CliError::local("SIGNALS", "cannot listen for signals").why(error.to_string())
+        })
+    };
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        let first = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = first, "stopping");
+        tokio::spawn(async move {
+            let code = tokio::select! {
+                _ = terminate.recv() => 143,
+                _ = interrupt.recv() => 130,
+            };
+            say("stopped at once: the next start will check the logs");
+            std::process::exit(code);
+        });
+    })
+}
+
+fn start_log(args: &Args) -> Result<()> {
+    let is_terminal = io::stderr().is_terminal();
+    let default = if is_terminal { "warn" } else { "info" };
+    let given = args
+        .log_level
+        .clone()
+        .or_else(|| std::env::var("RUST_LOG").ok());
+    let filter = EnvFilter::try_new(given.as_deref().unwrap_or(default))
+        .map_err(|error| CliError::usage("the log filter cannot be read").why(error.to_string()))?;
+    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(io::stderr)
+        .finish();
+    // Only a second call in one process could fail, and there is none.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    Ok(())
+}
+
+/// A partition holds several files open, and the usual limit of 1,024 is not made for that.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if limit.current != limit.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, raised)
+    {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -67,7 +67,13 @@ impl Bytes {
 
 pub fn write(record: &RecordView<'_>, pretty: bool, meta_only: bool, out: &mut Vec<u8>) {
     let body = |bytes: Option<&[u8]>| (!meta_only).then(|| bytes.map(Bytes::of));
-    let size = |bytes: Option<&[u8]>| if meta_only { bytes.map(<[u8]>::len) } else { None };
+    let size = |bytes: Option<&[u8]>| {
+        if meta_only {
+            bytes.map(<[u8]>::len)
+        } else {
+            None
+        }
+    };
     let written = Written {
         topic: record.topic,
         partition: record.partition,
@@ -130,7 +136,10 @@ pub fn parse(line: &str) -> Result<InputRecord, String> {
     }
     let mut headers = Vec::new();
     for header in read.headers {
-        headers.push((header.key.into_vec()?, header.value.map(Bytes::into_vec).transpose()?));
+        headers.push((
+            header.key.into_vec()?,
+            header.value.map(Bytes::into_vec).transpose()?,
+        ));
     }
     Ok(InputRecord {
         key: read.key.map(Bytes::into_vec).transpose()?,

@@ -78,7 +78,11 @@ impl RecordFormat {
     /// A word (`json`, `jsonl`, `raw`, `hex`, `table`) or a format string.
     pub fn parse(text: &str, is_terminal: bool) -> Result<RecordFormat, String> {
         let template = match text {
-            "json" => return Ok(RecordFormat::Json { pretty: is_terminal }),
+            "json" => {
+                return Ok(RecordFormat::Json {
+                    pretty: is_terminal,
+                });
+            }
             "jsonl" => return Ok(RecordFormat::Json { pretty: false }),
             "table" => return Ok(RecordFormat::Table),
             "raw" => "%v\\n",
@@ -111,7 +115,11 @@ fn write_row(record: &RecordView<'_>, meta_only: bool, out: &mut Vec<u8>) {
     let text = |bytes: Option<&[u8]>| match bytes {
         None => "null".to_owned(),
         Some(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"),
+            Ok(text) => text
+                .escape_debug()
+                .to_string()
+                .replace("\\\"", "\"")
+                .replace("\\'", "'"),
             Err(_) => format!("0x{}", template::hex(bytes)),
         },
     };

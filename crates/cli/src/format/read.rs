@@ -73,7 +73,8 @@ impl Reader {
                         NumberField::Timestamp => record.timestamp_ms = Some(number),
                         _ => {
                             let partition = i32::try_from(number);
-                            record.partition = Some(partition.map_err(|_| format!("{number} is no partition"))?);
+                            record.partition =
+                                Some(partition.map_err(|_| format!("{number} is no partition"))?);
                         }
                     }
                 }
@@ -103,7 +104,9 @@ fn check(parts: &[Part], is_record: bool) -> Result<(), String> {
             Part::Text(field, _) => {
                 let is_last = is_record && at + 1 == parts.len();
                 if !sized.contains(field) && !ends && !is_last {
-                    return Err("a field without a length must be followed by text that ends it".to_owned());
+                    return Err(
+                        "a field without a length must be followed by text that ends it".to_owned(),
+                    );
                 }
             }
             Part::Number(field, number_as) => {
@@ -115,12 +118,16 @@ fn check(parts: &[Part], is_record: bool) -> Result<(), String> {
                     _ => return Err("only %k %v %K %V %p %d %h{..} %H can be read".to_owned()),
                 }
                 if number_as.is_digits() && !ends {
-                    return Err("a number in digits must be followed by text that ends it".to_owned());
+                    return Err(
+                        "a number in digits must be followed by text that ends it".to_owned()
+                    );
                 }
             }
             Part::Headers(inner) => {
                 if !has_count {
-                    return Err("%h{..} wants %H before it, or no one knows how many there are".to_owned());
+                    return Err(
+                        "%h{..} wants %H before it, or no one knows how many there are".to_owned(),
+                    );
                 }
                 check(&inner.0, false)?;
             }
@@ -146,12 +153,18 @@ fn delimiter(parts: &[Part], at: usize) -> Option<Delimiter<'_>> {
     }
 }
 
-fn read_header(input: &mut impl BufRead, parts: &[Part]) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
+fn read_header(
+    input: &mut impl BufRead,
+    parts: &[Part],
+) -> Result<(Vec<u8>, Option<Vec<u8>>), String> {
     let (mut key, mut value) = (Vec::new(), None);
     let mut lengths = Lengths::default();
     let mut literal_was_read = false;
     for (at, part) in parts.iter().enumerate() {
-        let until = delimiter(parts, at).map(|until| Delimiter { is_last: false, ..until });
+        let until = delimiter(parts, at).map(|until| Delimiter {
+            is_last: false,
+            ..until
+        });
         if std::mem::take(&mut literal_was_read) {
             continue;
         }
@@ -159,7 +172,11 @@ fn read_header(input: &mut impl BufRead, parts: &[Part]) -> Result<(Vec<u8>, Opt
             Part::Literal(bytes) => read_literal(input, bytes, false)?,
             Part::Text(field, text_as) => {
                 let is_key = *field == TextField::Key;
-                let length = if is_key { lengths.key.take() } else { lengths.value.take() };
+                let length = if is_key {
+                    lengths.key.take()
+                } else {
+                    lengths.value.take()
+                };
                 literal_was_read = length.is_none() && until.is_some();
                 let bytes = decode(read_text(input, length, until)?, *text_as)?;
                 if is_key {
@@ -198,7 +215,11 @@ fn read_literal(input: &mut impl BufRead, expected: &[u8], is_last: bool) -> Res
     ))
 }
 
-fn read_text(input: &mut impl BufRead, length: Option<usize>, until: Option<Delimiter<'_>>) -> Result<Vec<u8>, String> {
+fn read_text(
+    input: &mut impl BufRead,
+    length: Option<usize>,
+    until: Option<Delimiter<'_>>,
+) -> Result<Vec<u8>, String> {
     match (length, until) {
         (Some(length), _) => read_exact(input, length),
         (None, Some(until)) => read_until(input, until),
@@ -213,8 +234,16 @@ fn read_text(input: &mut impl BufRead, length: Option<usize>, until: Option<Deli
     }
 }
 
-fn read_number(input: &mut impl BufRead, number_as: NumberAs, until: Option<Delimiter<'_>>) -> Result<i64, String> {
-    let fold = |bytes: &[u8]| bytes.iter().fold(0i64, |number, byte| number << 8 | i64::from(*byte));
+fn read_number(
+    input: &mut impl BufRead,
+    number_as: NumberAs,
+    until: Option<Delimiter<'_>>,
+) -> Result<i64, String> {
+    let fold = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0i64, |number, byte| number << 8 | i64::from(*byte))
+    };
     match number_as {
         NumberAs::Fixed(number) => Ok(number as i64),
         NumberAs::Big(bytes) => Ok(fold(&read_exact(input, bytes)?)),
@@ -281,7 +310,10 @@ fn read_exact(input: &mut impl BufRead, length: usize) -> Result<Vec<u8>, String
         .read_to_end(&mut bytes)
         .map_err(|error| error.to_string())?;
     if bytes.len() < length {
-        return Err(format!("the input ends {} bytes into {length}", bytes.len()));
+        return Err(format!(
+            "the input ends {} bytes into {length}",
+            bytes.len()
+        ));
     }
     Ok(bytes)
 }

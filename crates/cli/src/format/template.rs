@@ -105,7 +105,10 @@ impl Template {
             match letter {
                 '\\' => literal.push(parse_backslash(&mut rest)?),
                 '%' => {
-                    let escape = rest.chars().next().ok_or("a lone % at the end (%% is a percent sign)")?;
+                    let escape = rest
+                        .chars()
+                        .next()
+                        .ok_or("a lone % at the end (%% is a percent sign)")?;
                     rest = &rest[escape.len_utf8()..];
                     if let '%' | '{' | '}' = escape {
                         literal.push(escape as u8);
@@ -131,7 +134,9 @@ impl Template {
             match part {
                 Part::Literal(bytes) => out.extend_from_slice(bytes),
                 Part::Text(field, text_as) => write_text(text_of(*field, record), *text_as, out),
-                Part::Number(field, number_as) => write_number(number_of(*field, record), *number_as, out),
+                Part::Number(field, number_as) => {
+                    write_number(number_of(*field, record), *number_as, out)
+                }
                 Part::Time(format) => {
                     let text = time::strftime(format, record.timestamp_ms).unwrap_or_default();
                     out.extend_from_slice(text.as_bytes());
@@ -155,7 +160,10 @@ impl Template {
 }
 
 fn parse_backslash(rest: &mut &str) -> Result<u8, String> {
-    let letter = rest.chars().next().ok_or("a lone \\ at the end (\\\\ is a backslash)")?;
+    let letter = rest
+        .chars()
+        .next()
+        .ok_or("a lone \\ at the end (\\\\ is a backslash)")?;
     *rest = &rest[letter.len_utf8()..];
     Ok(match letter {
         't' => b'\t',
@@ -218,8 +226,9 @@ fn parse_escape(escape: char, modifier: Option<&str>) -> Result<Part, String> {
         ']' => number(N::HighWatermark),
         'd' => match modifier.and_then(|text| text.strip_prefix("strftime")) {
             Some(format) => {
-                let format = strip_brackets(format)
-                    .ok_or_else(|| format!("write %d{{strftime[...]}}, not {{strftime{format}}}"))?;
+                let format = strip_brackets(format).ok_or_else(|| {
+                    format!("write %d{{strftime[...]}}, not {{strftime{format}}}")
+                })?;
                 time::strftime(format, 0)?;
                 Ok(Part::Time(format.to_owned()))
             }
@@ -258,7 +267,9 @@ fn parse_escape(escape: char, modifier: Option<&str>) -> Result<Part, String> {
 
 /// `[x]`, `[[x]]`, `#x#`: whatever stands around it must be the same on both sides.
 fn strip_brackets(text: &str) -> Option<&str> {
-    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let inner = text
+        .strip_prefix('[')
+        .and_then(|text| text.strip_suffix(']'));
     inner.or_else(|| text.strip_prefix('#')?.strip_suffix('#'))
 }
 
@@ -268,7 +279,9 @@ fn parse_text_as(modifier: Option<&str>) -> Result<TextAs, String> {
         Some("hex") => Ok(TextAs::Hex),
         Some("base64") => Ok(TextAs::Base64),
         Some("json") => Ok(TextAs::Json),
-        Some(other) => Err(format!("{{{other}}} is unknown for text (hex, base64, json)")),
+        Some(other) => Err(format!(
+            "{{{other}}} is unknown for text (hex, base64, json)"
+        )),
     }
 }
 
@@ -301,9 +314,9 @@ fn parse_number_as(modifier: Option<&str>) -> Result<NumberAs, String> {
             text.parse().ok().map(NumberAs::Fixed)
         }
     };
-    known
-        .or_else(sized)
-        .ok_or_else(|| format!("{{{text}}} is unknown for numbers (ascii, hex64, big32, little16, byte, bool)"))
+    known.or_else(sized).ok_or_else(|| {
+        format!("{{{text}}} is unknown for numbers (ascii, hex64, big32, little16, byte, bool)")
+    })
 }
 
 fn text_of<'a>(field: TextField, record: &RecordView<'a>) -> Option<&'a [u8]> {
@@ -373,7 +386,9 @@ fn write_number(number: i64, number_as: NumberAs, out: &mut Vec<u8>) {
     let big = number.to_be_bytes();
     let little = number.to_le_bytes();
     match number_as {
-        NumberAs::Ascii | NumberAs::Fixed(_) => out.extend_from_slice(number.to_string().as_bytes()),
+        NumberAs::Ascii | NumberAs::Fixed(_) => {
+            out.extend_from_slice(number.to_string().as_bytes())
+        }
         NumberAs::Hex(digits) => {
             let text = format!("{number:016x}");
             out.extend_from_slice(&text.as_bytes()[16 - digits.min(16)..]);

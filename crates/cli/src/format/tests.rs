@@ -42,7 +42,10 @@ fn every_escape_writes_its_part() {
         ("%a{compression} %a{timestamp-type}", "none CreateTime"),
         ("%h{%k=%v{hex};}", "source=6e797365;none=;"),
         ("%h{%K:%V%{%}}", "6:4{}4:0{}"),
-        ("%k{hex} %k{base64} %k{json} %v{json}", "4141504c QUFQTA== \"AAPL\" {\"p\":191}"),
+        (
+            "%k{hex} %k{base64} %k{json} %v{json}",
+            "4141504c QUFQTA== \"AAPL\" {\"p\":191}",
+        ),
         ("%o{hex16} %o{big16}%p{byte}", "002a \0*\u{3}"),
         ("%%%{%}\\t\\x41\\\\", "%{}\tA\\"),
         ("é%p", "é3"),
@@ -63,8 +66,21 @@ fn a_null_is_nothing_or_null_in_json() {
 #[test]
 fn a_slip_in_a_format_is_refused_with_its_place() {
     for format in [
-        "%", "%q", "%k{", "%k{hex8}", "%o{hex}", "%h", "%h{%o}", "%d{strftime[%Q]}", "%d{strftime%F}", "%a", "%a{x}",
-        "\\", "\\q", "\\x4", "\\xzz",
+        "%",
+        "%q",
+        "%k{",
+        "%k{hex8}",
+        "%o{hex}",
+        "%h",
+        "%h{%o}",
+        "%d{strftime[%Q]}",
+        "%d{strftime%F}",
+        "%a",
+        "%a{x}",
+        "\\",
+        "\\q",
+        "\\x4",
+        "\\xzz",
     ] {
         assert!(RecordFormat::parse(format, false).is_err(), "{format}");
     }
@@ -104,7 +120,10 @@ fn what_consume_writes_as_json_produce_reads() {
         InputRecord {
             key: Some(vec![0xff]),
             value: None,
-            headers: vec![(b"source".to_vec(), Some(b"nyse".to_vec())), (b"none".to_vec(), None)],
+            headers: vec![
+                (b"source".to_vec(), Some(b"nyse".to_vec())),
+                (b"none".to_vec(), None)
+            ],
             partition: None,
             timestamp_ms: Some(1_622_505_601_500),
         }
@@ -126,7 +145,10 @@ fn read_all(format: &str, input: &str) -> Result<Vec<InputRecord>, String> {
 fn pairs(format: &str, input: &str) -> Vec<(String, String)> {
     let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap_or_default()).expect("text");
     let records = read_all(format, input).expect(format);
-    records.into_iter().map(|record| (text(record.key), text(record.value))).collect()
+    records
+        .into_iter()
+        .map(|record| (text(record.key), text(record.value)))
+        .collect()
 }
 
 fn pair(key: &str, value: &str) -> (String, String) {
@@ -141,7 +163,13 @@ fn a_format_reads_back_what_it_wrote() {
     assert_eq!(pairs("%k %v\\n", "a 1\nb 2 x"), two);
     assert_eq!(pairs("%k => %v\\n", "a => 1\nb => 2 x\n"), two);
     assert_eq!(pairs("%K %k%V %v", "1 a1 11 b3 2 x"), two);
-    assert_eq!(pairs("%K{big16}%k%V{byte}%v\\n", "\0\u{1}a\u{1}1\n\0\u{1}b\u{3}2 x\n"), two);
+    assert_eq!(
+        pairs(
+            "%K{big16}%k%V{byte}%v\\n",
+            "\0\u{1}a\u{1}1\n\0\u{1}b\u{3}2 x\n"
+        ),
+        two
+    );
     assert_eq!(pairs("%k{hex}:%v{base64}\\n", "61:MQ==\n62:MiB4\n"), two);
     assert_eq!(pairs("%K{1}%k%v\\n", "a1\nb2 x\n"), two);
     assert_eq!(pairs("%v\\n", "\nx\n"), vec![pair("", ""), pair("", "x")]);
@@ -156,7 +184,10 @@ fn headers_partition_and_time_are_read() {
         vec![InputRecord {
             key: None,
             value: Some(b"x".to_vec()),
-            headers: vec![(b"a".to_vec(), Some(b"1".to_vec())), (b"b".to_vec(), Some(b"2".to_vec()))],
+            headers: vec![
+                (b"a".to_vec(), Some(b"1".to_vec())),
+                (b"b".to_vec(), Some(b"2".to_vec()))
+            ],
             partition: Some(2),
             timestamp_ms: Some(1000),
         }]
@@ -165,7 +196,15 @@ fn headers_partition_and_time_are_read() {
 
 #[test]
 fn what_cannot_be_read_is_refused() {
-    for format in ["%o %v\\n", "%t %v\\n", "%k%v\\n", "%h{%k=%v,}%v\\n", "%K%k", "", "%d{strftime[%F]} %v\\n"] {
+    for format in [
+        "%o %v\\n",
+        "%t %v\\n",
+        "%k%v\\n",
+        "%h{%k=%v,}%v\\n",
+        "%K%k",
+        "",
+        "%d{strftime[%F]} %v\\n",
+    ] {
         assert!(read_all(format, "x").is_err(), "{format}");
     }
     for (format, input) in [
@@ -175,7 +214,10 @@ fn what_cannot_be_read_is_refused() {
         ("%K %k %v\\n", "9999999999999 abc d\n"),
         ("%p %v\\n", "x y\n"),
         ("%k{hex} %v\\n", "6 x\n"),
-        ("%K{big64}%k", "\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}a"),
+        (
+            "%K{big64}%k",
+            "\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}\u{7f}a",
+        ),
     ] {
         assert!(read_all(format, input).is_err(), "{format} {input}");
     }

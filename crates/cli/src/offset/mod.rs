@@ -54,7 +54,10 @@ impl OffsetRange {
 }
 
 /// Reads one or more `-o` values; later ones add to earlier ones (`-o s@.. -o e@..`).
-pub fn parse_all<'a>(texts: impl IntoIterator<Item = &'a str>, now_ms: i64) -> Result<OffsetRange, String> {
+pub fn parse_all<'a>(
+    texts: impl IntoIterator<Item = &'a str>,
+    now_ms: i64,
+) -> Result<OffsetRange, String> {
     let mut range = OffsetRange::ALL;
     for text in texts {
         if let Some(moment) = text.strip_prefix("s@") {
@@ -109,7 +112,9 @@ fn parse_start(text: &str) -> Result<Start, String> {
         "start" | "beginning" | "earliest" => return Ok(Start::Earliest),
         "end" | "latest" => return Ok(Start::Latest),
         "stored" => {
-            return Err("`stored` needs a consumer group, and this command reads without one".to_owned());
+            return Err(
+                "`stored` needs a consumer group, and this command reads without one".to_owned(),
+            );
         }
         _ => {}
     }

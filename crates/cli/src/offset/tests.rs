@@ -44,10 +44,16 @@ fn times_and_ranges_of_times() {
         parsed("@2021-06-01T00:00:00Z:2021-06-01T00:01:00Z"),
         (Start::TimestampMs(one), End::TimestampMs(two))
     );
-    assert_eq!(parsed("@2021-06-01:end"), (Start::TimestampMs(one), End::Latest));
+    assert_eq!(
+        parsed("@2021-06-01:end"),
+        (Start::TimestampMs(one), End::Latest)
+    );
     assert_eq!(
         parsed("@-2h:-1h"),
-        (Start::TimestampMs(NOW - 7_200_000), End::TimestampMs(NOW - 3_600_000))
+        (
+            Start::TimestampMs(NOW - 7_200_000),
+            End::TimestampMs(NOW - 3_600_000)
+        )
     );
 }
 
@@ -60,7 +66,20 @@ fn kcats_two_times_add_up() {
 
 #[test]
 fn nonsense_is_refused_with_a_reason() {
-    for text in ["", "soon", "1-2", "5:3", "--3", "+", "@", "@soon", "@-1h:-2h", "1:2:3", "stored", "99999999999999999999"] {
+    for text in [
+        "",
+        "soon",
+        "1-2",
+        "5:3",
+        "--3",
+        "+",
+        "@",
+        "@soon",
+        "@-1h:-2h",
+        "1:2:3",
+        "stored",
+        "99999999999999999999",
+    ] {
         assert!(parse_all([text], NOW).is_err(), "{text}");
     }
 }

@@ -10,9 +10,9 @@ mod tests;
 
 /// Splits `name=value` and translates units.
 pub fn parse(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("`{text}` has no `=` (write name=value, as in cleanup.policy=compact)"))?;
+    let (name, value) = text.split_once('=').ok_or_else(|| {
+        format!("`{text}` has no `=` (write name=value, as in cleanup.policy=compact)")
+    })?;
     let (name, value) = (name.trim(), value.trim());
     if name.is_empty() {
         return Err(format!("`{text}` has no name before the `=`"));
@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Result<(String, String), String> {
 }
 
 /// A value as Kafka stores it.
-fn translate(name: &str, value: &str) -> Result<String, String> {
+pub fn translate(name: &str, value: &str) -> Result<String, String> {
     let is_plain = value
         .strip_prefix('-')
         .unwrap_or(value)
@@ -38,16 +38,20 @@ fn translate(name: &str, value: &str) -> Result<String, String> {
         _ => 0,
     };
     if unit_ms > 0 {
-        let milliseconds = parse_duration_ms(value)
-            .ok_or_else(|| format!("{name}: `{value}` is no time (a number, or 500ms, 90s, 15m, 24h, 7d)"))?;
+        let milliseconds = parse_duration_ms(value).ok_or_else(|| {
+            format!("{name}: `{value}` is no time (a number, or 500ms, 90s, 15m, 24h, 7d)")
+        })?;
         return Ok((milliseconds / unit_ms).to_string());
     }
     // `log.cleaner.io.max.bytes.per.second` is a floating point number in Kafka and may be written as one.
-    let measures_bytes = name.ends_with(".bytes") || name.ends_with(".size") || name.contains(".bytes.");
+    let measures_bytes =
+        name.ends_with(".bytes") || name.ends_with(".size") || name.contains(".bytes.");
     if measures_bytes && value.parse::<f64>().is_err() {
         return parse_size(value)
             .map(|bytes| bytes.to_string())
-            .ok_or_else(|| format!("{name}: `{value}` is no size (a number, or 512KiB, 64MiB, 1GiB)"));
+            .ok_or_else(|| {
+                format!("{name}: `{value}` is no size (a number, or 512KiB, 64MiB, 1GiB)")
+            });
     }
     Ok(value.to_owned())
 }
@@ -69,36 +73,4 @@ fn parse_size(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)
-}
-
-/// Reads a `server.properties` file: Java's properties, in the part of the syntax that such files use. Comments with
-/// `#` or `!`, `=` or `:` or a blank between name and value, and a backslash that continues a line.
-pub fn parse_file(text: &str) -> Result<Vec<(String, String)>, String> {
-    let mut settings = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((at, line)) = lines.next() {
-        let mut line = line.trim().to_owned();
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
-        }
-        while line.ends_with('\\') {
-            line.pop();
-            match lines.next() {
-                Some((_, more)) => line.push_str(more.trim_start()),
-                None => break,
-            }
-        }
-        let end = line
-            .find(|c: char| c == '=' || c == ':' || c.is_whitespace())
-            .unwrap_or(line.len());
-        let (name, rest) = line.split_at(end);
-        let rest = rest.trim_start();
-        let value = rest.strip_prefix(['=', ':']).unwrap_or(rest).trim();
-        if name.is_empty() {
-            return Err(format!("line {}: no name before the `=`", at + 1));
-        }
-        let value = translate(name, value).map_err(|reason| format!("line {}: {reason}", at + 1))?;
-        settings.push((name.to_owned(), value));
-    }
-    Ok(settings)
 }

@@ -13,7 +13,10 @@ fn units_become_the_numbers_that_kafka_stores() {
     assert_eq!(value("retention.ms=7d"), "604800000");
     assert_eq!(value("log.retention.hours=7d"), "168");
     assert_eq!(value("log.cleaner.dedupe.buffer.size=128MiB"), "134217728");
-    assert_eq!(value("log.cleaner.io.max.bytes.per.second=1.7976931348623157E308"), "1.7976931348623157E308");
+    assert_eq!(
+        value("log.cleaner.io.max.bytes.per.second=1.7976931348623157E308"),
+        "1.7976931348623157E308"
+    );
 }
 
 #[test]
@@ -27,24 +30,13 @@ fn everything_else_stays_as_it_was_typed() {
 
 #[test]
 fn a_unit_that_does_not_fit_the_name_is_refused() {
-    for text in ["segment.bytes=7d", "retention.ms=64MiB", "retention.ms=soon", "nothing", "=1"] {
+    for text in [
+        "segment.bytes=7d",
+        "retention.ms=64MiB",
+        "retention.ms=soon",
+        "nothing",
+        "=1",
+    ] {
         assert!(parse(text).is_err(), "{text}");
     }
-}
-
-#[test]
-fn a_properties_file_is_read_as_java_reads_it() {
-    let text = "# comment\n! another\n\nlog.dirs=/var/lib/x\nlisteners = PLAINTEXT://:9092\nnode.id 1\na.b:c\n\
-                log.retention.ms=1h\nlong.value=one,\\\n  two\n";
-    let settings = parse_file(text).expect("file");
-    let expected = [
-        ("log.dirs", "/var/lib/x"),
-        ("listeners", "PLAINTEXT://:9092"),
-        ("node.id", "1"),
-        ("a.b", "c"),
-        ("log.retention.ms", "3600000"),
-        ("long.value", "one,two"),
-    ];
-    let found: Vec<(&str, &str)> = settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
-    assert_eq!(found, expected);
 }

@@ -63,7 +63,9 @@ pub fn run(args: &Args) -> Result<()> {
     }
     wanted.extend(args.delete.iter().map(|name| (name.clone(), None)));
     if wanted.is_empty() && args.partitions.is_none() {
-        return Err(CliError::usage("nothing to change").hint("-s NAME=VALUE, --delete NAME, or -p COUNT"));
+        return Err(
+            CliError::usage("nothing to change").hint("-s NAME=VALUE, --delete NAME, or -p COUNT")
+        );
     }
     let mut client = Client::connect(&args.client)?;
     let topic = client.topic(&args.name, false)?;
@@ -71,7 +73,11 @@ pub fn run(args: &Args) -> Result<()> {
     if !wanted.is_empty() {
         let before = values(&mut client, &args.name)?;
         alter_configs(&mut client, &args.name, &wanted, args.dry_run)?;
-        let after = if args.dry_run { BTreeMap::new() } else { values(&mut client, &args.name)? };
+        let after = if args.dry_run {
+            BTreeMap::new()
+        } else {
+            values(&mut client, &args.name)?
+        };
         for (name, value) in wanted {
             changes.push(Change {
                 old: before.get(&name).cloned().flatten(),
@@ -98,7 +104,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let mut lines = String::new();
     for change in &changes {
-        let would = if args.dry_run { "  (not done: --dry-run)" } else { "" };
+        let would = if args.dry_run {
+            "  (not done: --dry-run)"
+        } else {
+            ""
+        };
         let show = |value: &Option<String>| value.clone().unwrap_or_else(|| "default".to_owned());
         lines.push_str(&format!(
             "{}  {}  {} -> {}{would}\n",
@@ -112,6 +122,11 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn values(client: &mut Client, topic: &str) -> Result<BTreeMap<String, Option<String>>> {
-    let entries = describe_configs(client, &[topic], None)?.remove(topic).unwrap_or_default();
-    Ok(entries.into_iter().map(|entry| (entry.name, entry.value)).collect())
+    let entries = describe_configs(client, &[topic], None)?
+        .remove(topic)
+        .unwrap_or_default();
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.name, entry.value))
+        .collect())
 }

@@ -25,10 +25,20 @@ pub struct Args {
     #[arg(short, long, value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..))]
     partitions: Option<i32>,
     /// How many copies; the broker's default when left out
-    #[arg(short, long = "replicas", visible_alias = "replication-factor", value_name = "COUNT")]
+    #[arg(
+        short,
+        long = "replicas",
+        visible_alias = "replication-factor",
+        value_name = "COUNT"
+    )]
     replication_factor: Option<i16>,
     /// A setting; sizes and times may have units (64MiB, 7d)
-    #[arg(short, long = "config", visible_alias = "topic-config", value_name = "NAME=VALUE")]
+    #[arg(
+        short,
+        long = "config",
+        visible_alias = "topic-config",
+        value_name = "NAME=VALUE"
+    )]
     config: Vec<String>,
     /// Keep the last record of every key: short for -c cleanup.policy=compact
     #[arg(long)]
@@ -70,8 +80,13 @@ pub fn run(args: &Args) -> Result<()> {
         configs.push(properties::parse(text).map_err(CliError::usage)?);
     }
     if args.compact {
-        if configs.iter().any(|(name, value)| name == "cleanup.policy" && !value.contains("compact")) {
-            return Err(CliError::usage("--compact and -c cleanup.policy say different things"));
+        if configs
+            .iter()
+            .any(|(name, value)| name == "cleanup.policy" && !value.contains("compact"))
+        {
+            return Err(CliError::usage(
+                "--compact and -c cleanup.policy say different things",
+            ));
         }
         if !configs.iter().any(|(name, _)| name == "cleanup.policy") {
             configs.insert(0, ("cleanup.policy".to_owned(), "compact".to_owned()));
@@ -111,10 +126,17 @@ fn create<'a>(
     match create_topic(client, &topic, args.dry_run) {
         Ok(created) => Ok(Created {
             name,
-            result: if args.dry_run { "would be created" } else { "created" },
+            result: if args.dry_run {
+                "would be created"
+            } else {
+                "created"
+            },
             partitions: Some(created.partitions),
             replicas: Some(created.replication_factor),
-            configs: configs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+            configs: configs
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect(),
         }),
         Err(error) if error.code == "TOPIC_ALREADY_EXISTS" && args.if_not_exists => Ok(Created {
             name,
@@ -131,7 +153,10 @@ fn line(topic: &Created<'_>) -> String {
     let mut line = format!("{}  {}", topic.name, topic.result);
     if let Some(partitions) = topic.partitions {
         line.push_str("  ");
-        line.push_str(&output::count(usize::try_from(partitions).unwrap_or(0), "partition"));
+        line.push_str(&output::count(
+            usize::try_from(partitions).unwrap_or(0),
+            "partition",
+        ));
     }
     for (name, value) in &topic.configs {
         line.push_str(&format!("  {name}={value}"));

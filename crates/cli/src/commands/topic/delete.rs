@@ -49,9 +49,12 @@ struct Deleted<'a> {
 pub fn run(args: &Args) -> Result<()> {
     let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !args.yes && !args.dry_run && !can_ask {
-        return Err(CliError::local("NOT_CONFIRMED", format!("not deleting {} without asking", args.names.join(", ")))
-            .why("there is no terminal to ask on")
-            .hint("add -y"));
+        return Err(CliError::local(
+            "NOT_CONFIRMED",
+            format!("not deleting {} without asking", args.names.join(", ")),
+        )
+        .why("there is no terminal to ask on")
+        .hint("add -y"));
     }
     let mut client = Client::connect(&args.client)?;
     // All names are looked at before the first topic goes.
@@ -59,7 +62,9 @@ pub fn run(args: &Args) -> Result<()> {
     for name in &args.names {
         match client.topic(name, false) {
             Ok(topic) => found.push((name, Some(topic.partitions.len()))),
-            Err(error) if error.code == "UNKNOWN_TOPIC_OR_PARTITION" && args.if_exists => found.push((name, None)),
+            Err(error) if error.code == "UNKNOWN_TOPIC_OR_PARTITION" && args.if_exists => {
+                found.push((name, None))
+            }
             Err(error) => return Err(error),
         }
     }
@@ -92,15 +97,23 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn confirm(name: &str, partitions: usize) -> Result<()> {
     let mut err = io::stderr().lock();
-    let question = format!("delete {name}, {} and every record in it? [y/N] ", output::count(partitions, "partition"));
-    let _ = err.write_all(question.as_bytes()).and_then(|()| err.flush());
+    let question = format!(
+        "delete {name}, {} and every record in it? [y/N] ",
+        output::count(partitions, "partition")
+    );
+    let _ = err
+        .write_all(question.as_bytes())
+        .and_then(|()| err.flush());
     let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| CliError::local("INPUT", "cannot read the answer").why(error.to_string()))?;
+    io::stdin().lock().read_line(&mut answer).map_err(|error| {
+        CliError::local("INPUT", "cannot read the answer").why(error.to_string())
+    })?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(CliError::new(Exit::No, "NOT_CONFIRMED", format!("{name} stays"))),
+        _ => Err(CliError::new(
+            Exit::No,
+            "NOT_CONFIRMED",
+            format!("{name} stays"),
+        )),
     }
 }

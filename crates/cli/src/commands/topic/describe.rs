@@ -76,7 +76,13 @@ pub fn run(args: &Args) -> Result<()> {
     let topic = client.topic(&args.name, false)?;
     let entries = describe_configs(&mut client, &[&args.name], None)?
         .remove(&args.name)
-        .ok_or_else(|| CliError::new(Exit::Refused, "PROTOCOL", "an empty answer to DescribeConfigs"))?;
+        .ok_or_else(|| {
+            CliError::new(
+                Exit::Refused,
+                "PROTOCOL",
+                "an empty answer to DescribeConfigs",
+            )
+        })?;
     let partitions = if args.partitions || args.all || args.format == OutputFormat::Json {
         partitions(&mut client, &topic)?
     } else {
@@ -87,7 +93,10 @@ pub fn run(args: &Args) -> Result<()> {
         name: topic.name.clone(),
         topic_id: TopicId(topic.topic_id).to_string(),
         internal: topic.is_internal,
-        replicas: topic.partitions.first().map_or(0, |partition| partition.replicas.len()),
+        replicas: topic
+            .partitions
+            .first()
+            .map_or(0, |partition| partition.replicas.len()),
         partition_count: topic.partitions.len(),
         configs: entries.iter().map(config).collect(),
         partitions,
@@ -99,7 +108,11 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 fn partitions(client: &mut Client, topic: &TopicInfo) -> Result<Vec<Partition>> {
-    let all: Vec<i32> = topic.partitions.iter().map(|partition| partition.index).collect();
+    let all: Vec<i32> = topic
+        .partitions
+        .iter()
+        .map(|partition| partition.index)
+        .collect();
     let earliest = list_offsets(client, topic, &all, EARLIEST, false)?;
     let latest = list_offsets(client, topic, &all, LATEST, false)?;
     let stable = list_offsets(client, topic, &all, LATEST, true)?;
@@ -131,7 +144,9 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> String {
     let mut sections = Vec::new();
     if args.summary || args.all || !chosen {
         let policy = entries.iter().find(|entry| entry.name == "cleanup.policy");
-        let policy = policy.and_then(|entry| entry.value.as_deref()).unwrap_or("-");
+        let policy = policy
+            .and_then(|entry| entry.value.as_deref())
+            .unwrap_or("-");
         sections.push(format!(
             "NAME        {}\nID          {}\nPARTITIONS  {}\nREPLICAS    {}\nPOLICY      {policy}\n",
             document.name, document.topic_id, document.partition_count, document.replicas,
@@ -150,7 +165,12 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> String {
         sections.push(output::table(&["CONFIG", "VALUE", "SOURCE"], &rows));
     }
     if args.partitions || args.all {
-        let ids = |ids: &[i32]| ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        let ids = |ids: &[i32]| {
+            ids.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(",")
+        };
         let rows: Vec<Vec<String>> = document
             .partitions
             .iter()
@@ -166,8 +186,15 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> String {
                 ]
             })
             .collect();
-        let header =
-            ["PARTITION", "LEADER", "EPOCH", "REPLICAS", "LOG-START-OFFSET", "LAST-STABLE-OFFSET", "HIGH-WATERMARK"];
+        let header = [
+            "PARTITION",
+            "LEADER",
+            "EPOCH",
+            "REPLICAS",
+            "LOG-START-OFFSET",
+            "LAST-STABLE-OFFSET",
+            "HIGH-WATERMARK",
+        ];
         sections.push(output::table(&header, &rows));
     }
     sections.join("\n")

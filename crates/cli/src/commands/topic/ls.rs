@@ -54,14 +54,25 @@ struct Row {
 pub fn run(args: &Args) -> Result<()> {
     let mut client = Client::connect(&args.client)?;
     let mut topics = client.topics()?;
-    if let Some(missing) = args.names.iter().find(|name| !topics.iter().any(|topic| topic.name == **name)) {
+    if let Some(missing) = args
+        .names
+        .iter()
+        .find(|name| !topics.iter().any(|topic| topic.name == **name))
+    {
         return Err(client.unknown_topic(missing));
     }
     topics.retain(|topic| {
-        if args.names.is_empty() { args.internal || !topic.is_internal } else { args.names.contains(&topic.name) }
+        if args.names.is_empty() {
+            args.internal || !topic.is_internal
+        } else {
+            args.names.contains(&topic.name)
+        }
     });
     if args.quiet && args.format == OutputFormat::Table {
-        let names: String = topics.iter().map(|topic| format!("{}\n", topic.name)).collect();
+        let names: String = topics
+            .iter()
+            .map(|topic| format!("{}\n", topic.name))
+            .collect();
         return output::text(&names);
     }
     let rows = rows(&mut client, &topics)?;
@@ -72,7 +83,10 @@ pub fn run(args: &Args) -> Result<()> {
         }),
         OutputFormat::Table => {
             let cells: Vec<Vec<String>> = rows.iter().map(|row| cells(row, args.bytes)).collect();
-            output::text(&output::table(&["NAME", "PARTS", "POLICY", "OFFSETS", "SIZE"], &cells))
+            output::text(&output::table(
+                &["NAME", "PARTS", "POLICY", "OFFSETS", "SIZE"],
+                &cells,
+            ))
         }
     }
 }
@@ -90,7 +104,10 @@ fn rows(client: &mut Client, topics: &[TopicInfo]) -> Result<Vec<Row>> {
         rows.push(Row {
             name: topic.name.clone(),
             partitions: topic.partitions.len(),
-            replicas: topic.partitions.first().map_or(0, |partition| partition.replicas.len()),
+            replicas: topic
+                .partitions
+                .first()
+                .map_or(0, |partition| partition.replicas.len()),
             cleanup_policy: configs
                 .get(&topic.name)
                 .and_then(|entries| entries.iter().find(|entry| entry.name == "cleanup.policy"))
@@ -104,10 +121,17 @@ fn rows(client: &mut Client, topics: &[TopicInfo]) -> Result<Vec<Row>> {
 }
 
 fn offsets(client: &mut Client, topic: &TopicInfo) -> Result<i64, CliError> {
-    let all: Vec<i32> = topic.partitions.iter().map(|partition| partition.index).collect();
+    let all: Vec<i32> = topic
+        .partitions
+        .iter()
+        .map(|partition| partition.index)
+        .collect();
     let earliest = list_offsets(client, topic, &all, EARLIEST, false)?;
     let latest = list_offsets(client, topic, &all, LATEST, false)?;
-    Ok(latest.iter().map(|(index, end)| end - earliest.get(index).unwrap_or(end)).sum())
+    Ok(latest
+        .iter()
+        .map(|(index, end)| end - earliest.get(index).unwrap_or(end))
+        .sum())
 }
 
 fn cells(row: &Row, exact: bool) -> Vec<String> {

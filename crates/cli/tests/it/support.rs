@@ -1,0 +1,185 @@
+//! A broker in a temporary directory, and a way to run the binary against it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a command printed and how it ended.
+pub struct Run {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Run {
+    /// Standard output of a command that must succeed.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "out: {}\nerr: {}", self.out, self.err);
+        self.out
+    }
+
+    /// Standard error of a command that must end with this code.
+    #[track_caller]
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
+        self.err
+    }
+}
+
+/// Runs the binary to its end.
+pub fn lastword(brokers: &str, args: &[&str], input: &[u8]) -> Run {
+    let mut child = command(args)
+        .env("LASTWORD_BROKERS", brokers)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("run lastword");
+    let mut stdin = child.stdin.take().expect("stdin");
+    let input = input.to_vec();
+    // A command that reads no input closes it early; that is its right.
+    let writer = std::thread::spawn(move || {
+        let _ = stdin.write_all(&input);
+    });
+    let output = child.wait_with_output().expect("wait");
+    writer.join().expect("writer");
+    Run {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lastword"));
+    command
+        .args(args)
+        .env_remove("LASTWORD_LOG")
+        .env_remove("RUST_LOG")
+        .env("NO_COLOR", "1");
+    command
+}
+
+/// A running broker; killed when dropped.
+pub struct Broker {
+    child: Child,
+    lines: Receiver<String>,
+    /// The lines up to `ready`.
+    pub ready_block: Vec<String>,
+    pub address: String,
+}
+
+impl Broker {
+    pub fn start(data: &Path) -> Broker {
+        Broker::start_with(data, &[])
+    }
+
+    pub fn start_with(data: &Path, more: &[&str]) -> Broker {
+        let data = data.to_str().expect("path");
+        let mut args = vec!["serve", "--data", data, "--listen", "127.0.0.1:0"];
+        args.extend(more);
+        let mut child = command(&args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("serve");
+        let (sender, lines) = channel();
+        let stdout = child.stdout.take().expect("stdout");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut ready_block = Vec::new();
+        while !ready_block
+            .last()
+            .is_some_and(|line: &String| line.contains("ready in"))
+        {
+            match lines.recv_timeout(DEADLINE) {
+                Ok(line) => ready_block.push(line),
+                Err(_) => {
+                    let _ = child.kill();
+                    let mut log = String::new();
+                    let _ = child
+                        .stderr
+                        .take()
+                        .map(|mut err| err.read_to_string(&mut log));
+                    panic!("the broker did not become ready: {ready_block:?}\n{log}");
+                }
+            }
+        }
+        // The log must be read, or a full pipe would stop the broker.
+        let stderr = child.stderr.take().expect("stderr");
+        std::thread::spawn(move || {
+            std::io::copy(&mut BufReader::new(stderr), &mut std::io::sink())
+        });
+        let address = ready_block
+            .iter()
+            .find_map(|line| {
+                line.split_whitespace()
+                    .find(|word| word.starts_with("127.0.0.1:"))
+            })
+            .expect("an address")
+            .to_owned();
+        Broker {
+            child,
+            lines,
+            ready_block,
+            address,
+        }
+    }
+
+    pub fn run(&self, args: &[&str]) -> Run {
+        self.run_with(args, "")
+    }
+
+    pub fn run_with(&self, args: &[&str], input: &str) -> Run {
+        lastword(&self.address, args, input.as_bytes())
+    }
+
+    pub fn run_with_bytes(&self, args: &[&str], input: &[u8]) -> Run {
+        lastword(&self.address, args, input)
+    }
+
+    /// SIGTERM; the exit code, and what it said after `ready`.
+    pub fn terminate(mut self) -> (Option<i32>, Vec<String>) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .expect("kill");
+        assert!(sent.success());
+        let deadline = Instant::now() + DEADLINE;
+        let mut said = Vec::new();
+        // The pipe closes when the process ends.
+        while let Ok(line) = self
+            .lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+        {
+            said.push(line);
+        }
+        assert!(Instant::now() < deadline, "the broker did not stop");
+        (self.child.wait().expect("wait").code(), said)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn temporary() -> TempDir {
+    tempfile::tempdir().expect("temporary directory")
+}
