@@ -81,6 +81,9 @@ pub enum StorageError {
     SegmentFull { base_offset: i64, offset: i64 },
     #[error("log directory offline: {reason}")]
     DirectoryOffline { reason: String },
+    /// Appends stop before the disk is full; reads, retention and cleaning go on.
+    #[error("fewer than {min_free_bytes} bytes are free in the log directory: appends are refused")]
+    LowOnSpace { min_free_bytes: u64 },
     #[error("cannot {action} {file}: {source}")]
     Io {
         action: &'static str,

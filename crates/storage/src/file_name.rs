@@ -201,7 +201,8 @@ pub fn parse_partition_file(name: &str) -> PartitionFile {
 
 /// What a directory in the log directory is; `None` when it is not a partition's.
 pub fn parse_partition_dir(name: &str) -> Option<PartitionDir> {
-    let suffixes: [(&str, fn(TopicPartition) -> PartitionDir); 3] = [
+    type Variant = fn(TopicPartition) -> PartitionDir;
+    let suffixes: [(&str, Variant); 3] = [
         (DELETE_DIR, PartitionDir::Deleting),
         (FUTURE_DIR, PartitionDir::Future),
         (STRAY_DIR, PartitionDir::Stray),

@@ -55,6 +55,7 @@
 //! calls [`Log::sync`] and [`LogManager::tick`].
 
 pub mod checkpoint;
+pub mod cleaner;
 pub mod clock;
 pub mod config;
 pub mod dir;
@@ -66,6 +67,7 @@ pub mod producer_state;
 pub mod segment;
 pub mod sync;
 
+pub use cleaner::LogCleaner;
 pub use clock::Clock;
 pub use config::{CleanerConfig, CleanupPolicy, ConfigError, LogConfig, TopicCompression};
 pub use dir::{Dir, FsDir, SimDir};

@@ -1,0 +1,272 @@
+//! Which log is cleaned next, and why each other one is not. Pure: facts in, an answer out.
+//!
+//! Terms, for one log:
+//! ```text
+//! first segment        first dirty            first uncleanable          active segment
+//! |  clean section      |  dirty section       |  not yet                 |  never
+//! ```
+//! - *First dirty offset*: the checkpoint, or LogStartOffset when there is none or it lies outside of the log.
+//! - *First uncleanable offset*: the lowest of LastStableOffset (never above HighWatermark), the active segment and
+//!   the first dirty segment within `min.compaction.lag.ms`, rounded down to the segment that holds it: cleaning works
+//!   on whole segments.
+//!
+//! A log is cleaned when its dirty share is above `min.cleanable.dirty.ratio`, when its oldest dirty segment is older
+//! than `max.compaction.lag.ms`, or when a delete horizon has passed; the last needs no dirty byte, so tombstones leave
+//! a quiet log as well. The dirtiest goes first.
+
+use lastword_record::TopicPartition;
+
+/// Of the time between a horizon's pass and the next, so that a log whose tombstones expire one by one is not read once
+/// for each of them.
+const HORIZON_SPACING: i64 = 16;
+
+/// What `choose` has to know of one log.
+#[derive(Debug, Clone)]
+pub struct LogFacts {
+    pub topic_partition: TopicPartition,
+    pub is_compacted: bool,
+    pub is_closed: bool,
+    pub is_in_progress: bool,
+    /// A failed log rests until then.
+    pub retry_at_ms: Option<i64>,
+    pub log_start_offset: i64,
+    /// LastStableOffset, at most HighWatermark.
+    pub last_stable_offset: i64,
+    pub log_end_offset: i64,
+    /// The first dirty offset in the checkpoint file.
+    pub checkpoint_offset: Option<i64>,
+    /// In order of base offset; the last is the active one.
+    pub segments: Vec<SegmentFacts>,
+    pub min_cleanable_dirty_ratio: f64,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    pub delete_retention_ms: i64,
+    pub horizon: DeleteHorizon,
+    pub last_cleaned_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentFacts {
+    pub base_offset: i64,
+    pub size_bytes: u64,
+    /// Largest record timestamp, or the file's time of change when records have none. Asked for only with a minimum lag.
+    pub largest_timestamp_ms: i64,
+    /// The maximum timestamp of the first batch. Asked for only with a maximum lag.
+    pub first_batch_timestamp_ms: Option<i64>,
+}
+
+/// The earliest delete horizon among the tombstones and markers of a log's clean section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeleteHorizon {
+    /// Never looked at: a log cleaned by another program.
+    Unknown,
+    /// Nothing waits to expire.
+    None,
+    At(i64),
+}
+
+/// Why a log is to be cleaned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// Its dirty ratio is above the topic's.
+    DirtyRatio,
+    /// Its oldest dirty segment is older than the topic's maximum lag.
+    MaxCompactionLag,
+    /// A tombstone or marker may go.
+    DeleteHorizon,
+    /// Somebody asked.
+    Request,
+}
+
+/// What is clean, what is dirty, and where cleaning stops.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    pub first_dirty_offset: i64,
+    pub first_uncleanable_offset: i64,
+    pub clean_bytes: u64,
+    pub dirty_bytes: u64,
+    /// Dirty share; 0 when there is nothing.
+    pub dirty_ratio: f64,
+    /// By how much the oldest dirty segment is beyond the maximum lag; 0 when it is not.
+    pub overdue_ms: i64,
+    /// What keeps the first uncleanable offset down.
+    pub limit: Limit,
+    /// The checkpoint lay outside of the log and must be written anew.
+    pub resets_checkpoint: bool,
+}
+
+/// What keeps cleaning from going further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    ActiveSegment,
+    /// An open transaction, or records that are not yet visible.
+    LastStableOffset,
+    /// A segment is younger than the minimum lag, until then.
+    MinCompactionLag { until_ms: i64 },
+}
+
+/// A log to clean now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogToClean {
+    pub topic_partition: TopicPartition,
+    pub bounds: Bounds,
+    pub trigger: Trigger,
+}
+
+/// Why a log is not cleaned now.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Reason {
+    NotCompacted,
+    Closed,
+    InProgress,
+    /// The last cleaning failed.
+    RetryAt { ms: i64 },
+    Empty,
+    /// Everything up to the limit is clean.
+    NothingDirty { limit: Limit },
+    BelowDirtyRatio { ratio: f64, threshold: f64 },
+    /// Eligible, but all threads are taken by dirtier ones.
+    Queued,
+}
+
+/// The eligible logs, dirtiest first, and every other log with its reason.
+#[derive(Debug, Default)]
+pub struct Choice {
+    pub eligible: Vec<LogToClean>,
+    pub not_now: Vec<(TopicPartition, Reason, Option<Bounds>)>,
+    /// Partitions whose checkpoint must be written anew, with the first dirty offset to write.
+    pub checkpoint_resets: Vec<(TopicPartition, i64)>,
+}
+
+/// Sorts logs into those to clean, dirtiest first, and those to leave alone.
+pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
+    let mut choice = Choice::default();
+    for log in logs {
+        let topic_partition = log.topic_partition.clone();
+        if !log.is_compacted || log.is_closed {
+            let reason = if log.is_closed { Reason::Closed } else { Reason::NotCompacted };
+            choice.not_now.push((topic_partition, reason, None));
+            continue;
+        }
+        let bounds = bounds(log, now_ms);
+        if bounds.resets_checkpoint {
+            choice.checkpoint_resets.push((topic_partition.clone(), bounds.first_dirty_offset));
+        }
+        match trigger(log, &bounds, now_ms) {
+            Ok(trigger) => choice.eligible.push(LogToClean { topic_partition, bounds, trigger }),
+            Err(reason) => choice.not_now.push((topic_partition, reason, Some(bounds))),
+        }
+    }
+    choice.eligible.sort_by(|a, b| {
+        let by_ratio = b.bounds.dirty_ratio.total_cmp(&a.bounds.dirty_ratio);
+        by_ratio.then_with(|| a.topic_partition.cmp(&b.topic_partition))
+    });
+    choice
+}
+
+/// Why this log is to be cleaned, or why not.
+fn trigger(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> Result<Trigger, Reason> {
+    if log.is_in_progress {
+        return Err(Reason::InProgress);
+    }
+    if let Some(ms) = log.retry_at_ms.filter(|ms| now_ms < *ms) {
+        return Err(Reason::RetryAt { ms });
+    }
+    if bounds.clean_bytes + bounds.dirty_bytes == 0 {
+        return Err(Reason::Empty);
+    }
+    if bounds.dirty_ratio > log.min_cleanable_dirty_ratio {
+        return Ok(Trigger::DirtyRatio);
+    }
+    if bounds.overdue_ms > 0 && bounds.dirty_bytes > 0 {
+        return Ok(Trigger::MaxCompactionLag);
+    }
+    if horizon_has_passed(log, now_ms) && has_clean_segment(log, bounds) {
+        return Ok(Trigger::DeleteHorizon);
+    }
+    if bounds.dirty_bytes == 0 {
+        return Err(Reason::NothingDirty { limit: bounds.limit });
+    }
+    Err(Reason::BelowDirtyRatio { ratio: bounds.dirty_ratio, threshold: log.min_cleanable_dirty_ratio })
+}
+
+fn horizon_has_passed(log: &LogFacts, now_ms: i64) -> bool {
+    let spacing_ms = log.delete_retention_ms / HORIZON_SPACING;
+    let is_spaced = log.last_cleaned_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= spacing_ms);
+    match log.horizon {
+        DeleteHorizon::Unknown => true,
+        DeleteHorizon::None => false,
+        DeleteHorizon::At(ms) => ms <= now_ms && is_spaced,
+    }
+}
+
+/// Whether a pass without dirty bytes would look at any segment.
+fn has_clean_segment(log: &LogFacts, bounds: &Bounds) -> bool {
+    let first = log.segments.first();
+    bounds.clean_bytes > 0 && first.is_some_and(|first| first.base_offset < bounds.first_uncleanable_offset)
+}
+
+/// Where this log's clean and dirty sections begin and end.
+pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
+    let in_log = log.log_start_offset..=log.log_end_offset;
+    let checkpoint_offset = log.checkpoint_offset.filter(|offset| in_log.contains(offset));
+    let resets_checkpoint = log.checkpoint_offset.is_some() && checkpoint_offset.is_none();
+    let first_dirty_offset = checkpoint_offset.unwrap_or(log.log_start_offset);
+
+    let sealed = log.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+    let active_base_offset = log.segments.last().map_or(log.log_end_offset, |active| active.base_offset);
+    let dirty_start = floor(&log.segments, first_dirty_offset).min(sealed.len());
+    let too_young = sealed[dirty_start..].iter().find(|segment| {
+        log.min_compaction_lag_ms > 0
+            && segment.largest_timestamp_ms > now_ms.saturating_sub(log.min_compaction_lag_ms)
+    });
+
+    let mut raw = (active_base_offset, Limit::ActiveSegment);
+    if let Some(segment) = too_young.filter(|segment| segment.base_offset < raw.0) {
+        let until_ms = segment.largest_timestamp_ms.saturating_add(log.min_compaction_lag_ms);
+        raw = (segment.base_offset, Limit::MinCompactionLag { until_ms });
+    }
+    if log.last_stable_offset < raw.0 {
+        raw = (log.last_stable_offset, Limit::LastStableOffset);
+    }
+    let raw_offset = raw.0.max(first_dirty_offset);
+    let first_uncleanable_offset = match log.segments.get(floor(&log.segments, raw_offset)) {
+        Some(segment) => segment.base_offset,
+        None => first_dirty_offset,
+    };
+
+    let sizes = |segments: &[SegmentFacts]| segments.iter().map(|segment| segment.size_bytes).sum::<u64>();
+    let dirty_end = sealed.partition_point(|segment| segment.base_offset < first_uncleanable_offset);
+    let dirty_bytes = sizes(sealed.get(dirty_start..dirty_end).unwrap_or(&[]));
+    let clean_end = log.segments.partition_point(|segment| segment.base_offset < first_dirty_offset);
+    let clean_bytes = sizes(&log.segments[..clean_end]);
+    let total_bytes = clean_bytes + dirty_bytes;
+    Bounds {
+        first_dirty_offset,
+        first_uncleanable_offset,
+        clean_bytes,
+        dirty_bytes,
+        dirty_ratio: if total_bytes == 0 { 0.0 } else { dirty_bytes as f64 / total_bytes as f64 },
+        overdue_ms: overdue_ms(log, &sealed[dirty_start..], now_ms),
+        limit: raw.1,
+        resets_checkpoint,
+    }
+}
+
+/// By how much the oldest dirty segment is beyond the maximum lag. It counts from the first batch of each segment that
+/// is not active, cleanable or not.
+fn overdue_ms(log: &LogFacts, dirty: &[SegmentFacts], now_ms: i64) -> i64 {
+    let timestamps = dirty.iter().filter_map(|segment| segment.first_batch_timestamp_ms);
+    let Some(oldest_ms) = timestamps.filter(|ms| *ms > 0).min() else {
+        return 0;
+    };
+    now_ms.saturating_sub(log.max_compaction_lag_ms).saturating_sub(oldest_ms).max(0)
+}
+
+/// The index of the segment that holds the offset: the last one that does not start behind it, else the first.
+fn floor(segments: &[SegmentFacts], offset: i64) -> usize {
+    segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The log cleaner: keeps the last record of every key of compacted logs, and removes the others.
+//!
+//! ```text
+//! choose  ->  plan  ->  group  ->  rewrite  ->  Log::replace_segments  ->  checkpoints
+//! which log   what is   which      the          the swap, journaled        first dirty offset,
+//! is next     dead      together   survivors                               next delete horizon
+//! ```
+//! `choose`, `group` and `retain` are pure; `clean` runs one cleaning on the calling thread; `worker` is what a
+//! thread does, and this file owns the threads.
+//! `docs/cleaning.md` says what is kept, what goes and when.
+//!
+//! Invariants: a log is cleaned by one thread at a time. A failed log is tried again later, each time after a longer
+//! wait, and nothing else waits for it; a panic counts as a failure of its log.
+//!
+//! Locks: see `worker`. None is held while a log is cleaned.
+//!
+//! Not here: retention, rolling and the deletion of logs, which are `LogManager`'s.
+
+pub mod choose;
+mod checkpoints;
+mod clean;
+mod group;
+mod key_table;
+mod ordinal_set;
+mod plan;
+mod retain;
+mod rewrite;
+mod secret;
+mod stats;
+mod status;
+mod throttle;
+mod transactions;
+mod worker;
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use lastword_record::TopicPartition;
+
+pub use choose::{Bounds, DeleteHorizon, Limit, Reason, Trigger};
+pub use clean::{CleanRequest, Cleaned, CleanerResources, Control, clean_log, plan_log};
+pub use key_table::{KeyHash, KeyHasher};
+pub use plan::{Plan, SegmentPlan};
+pub use secret::key_hasher;
+pub use stats::{CleanStats, DeadRecords};
+pub use status::{CleanerState, LogStatus};
+pub use throttle::Throttle;
+
+use worker::{Shared, lock};
+
+use crate::config::CleanerConfig;
+use crate::error::StorageError;
+use crate::manager::LogManager;
+
+/// Cleans the compacted logs of one log directory. Dropped, it stops.
+pub struct LogCleaner {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What a cleaning would drop.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DryRun {
+    pub bounds: Bounds,
+    pub dead: DeadRecords,
+    pub records: u64,
+    /// Estimated from the mean record size of each segment.
+    pub dead_bytes: u64,
+    pub bytes: u64,
+}
+
+impl LogCleaner {
+    /// A cleaner with its threads running; none when it is disabled or has no threads.
+    pub fn start(manager: Arc<LogManager>, config: CleanerConfig) -> Result<LogCleaner, StorageError> {
+        let threads = if config.enable { config.threads } else { 0 };
+        let cleaner = LogCleaner::new(manager, config)?;
+        for number in 0..threads {
+            let shared = cleaner.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("log-cleaner-{number}"))
+                .spawn(move || shared.run())
+                .map_err(|source| StorageError::io("start", "a cleaner thread", source))?;
+            lock(&cleaner.threads).push(thread);
+        }
+        Ok(cleaner)
+    }
+
+    /// A cleaner without threads: it cleans when it is told to.
+    pub fn new(manager: Arc<LogManager>, config: CleanerConfig) -> Result<LogCleaner, StorageError> {
+        let shared = Arc::new(Shared::new(manager, config)?);
+        Ok(LogCleaner { shared, threads: Mutex::new(Vec::new()) })
+    }
+
+    /// Ends every cleaning at its next batch and waits for the threads. Nothing is lost: what was swapped in stays, the
+    /// rest is done again. A stopped cleaner does not start again.
+    pub fn stop(&self) {
+        self.shared.stop();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a cleaner thread panicked");
+            }
+        }
+    }
+
+    /// Makes idle threads look for work now.
+    pub fn wake(&self) {
+        self.shared.wake();
+    }
+
+    /// Takes over everything but the number of threads.
+    pub fn update_config(&self, config: CleanerConfig) {
+        self.shared.update_config(config);
+    }
+
+    /// Cleans a log on the calling thread, whatever its dirty ratio and earlier failures. Waits for a cleaning of the
+    /// same log that is under way.
+    pub fn clean_now(&self, topic_partition: &TopicPartition) -> Result<CleanStats, StorageError> {
+        let log = self.shared.compacted_log(topic_partition)?;
+        let bounds = self.shared.claim_when_free(&log)?;
+        self.shared.clean(&log, &bounds)
+    }
+
+    /// Looks once for a log to clean, as a thread does, and cleans it on the calling thread.
+    pub fn clean_next(&self) -> Option<(TopicPartition, Result<CleanStats, StorageError>)> {
+        self.shared.clean_next()
+    }
+
+    /// Finds what a cleaning of a log would drop, and changes nothing.
+    pub fn dry_run(&self, topic_partition: &TopicPartition) -> Result<DryRun, StorageError> {
+        let log = self.shared.compacted_log(topic_partition)?;
+        let (bounds, plan) = self.shared.plan(&log)?;
+        Ok(DryRun {
+            bounds,
+            dead: plan.dead,
+            records: plan.records,
+            dead_bytes: plan.dead_bytes(),
+            bytes: plan.segments.iter().map(|segment| u64::from(segment.size_bytes)).sum(),
+        })
+    }
+
+    /// Every log of the directory as the cleaner sees it, judged anew.
+    pub fn status(&self) -> Vec<LogStatus> {
+        self.shared.status(&self.shared.manager.logs())
+    }
+
+    /// One log as the cleaner sees it, judged anew.
+    pub fn status_of(&self, topic_partition: &TopicPartition) -> Option<LogStatus> {
+        let log = self.shared.manager.get(topic_partition)?;
+        self.shared.status(&[log]).pop()
+    }
+
+    /// Threads that run; fewer than configured means that one died.
+    pub fn running_threads(&self) -> usize {
+        lock(&self.threads).iter().filter(|thread| !thread.is_finished()).count()
+    }
+
+    /// Bytes read and written since the start.
+    pub fn throttled_bytes(&self) -> u64 {
+        self.shared.throttle.total_bytes()
+    }
+}
+
+impl Drop for LogCleaner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl std::fmt::Debug for LogCleaner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("LogCleaner").field("running_threads", &self.running_threads()).finish_non_exhaustive()
+    }
+}

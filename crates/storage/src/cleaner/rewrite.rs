@@ -1,0 +1,317 @@
+//! Writes what survives of a group of segments into new ones.
+//!
+//! Batches without a dead record are copied byte for byte; the others are rebuilt from their survivors and keep base
+//! offset, last offset, sequences, codec and timestamp type. Every batch, copied or rebuilt, is first checked against
+//! its CRC: bit rot is reported with its place and never gets a valid checksum.
+//!
+//! Outputs are written in slices of a megabyte, sealed and synced, and carry the time of change of the last input, by
+//! which retention judges records without timestamps. They are named `.cleaned` until the log takes them over.
+//! A group gives one output, named by its first input, or further ones when the estimate was wrong and a segment would
+//! exceed its limits.
+
+use std::collections::HashSet;
+
+use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, empty_batch};
+
+use super::clean::{CleanerResources, Control};
+use super::ordinal_set::OrdinalSet;
+use super::plan::{Plan, SegmentPlan};
+use super::retain::{BatchPlan, Fate, Rules, fate};
+use super::stats::CleanStats;
+use crate::error::StorageError;
+use crate::file_name;
+use crate::log::Log;
+use crate::segment::{AbortedTransaction, Segment};
+
+/// Bytes collected before they are written.
+const WRITE_BYTES: usize = 1 << 20;
+/// A log file never exceeds this, whatever the configuration.
+const MAX_SEGMENT_BYTES: u64 = i32::MAX as u64;
+
+/// Which transactions lost all their data in this cleaning; their markers can be stamped by the next.
+#[derive(Debug, Default)]
+pub struct VanishedTransactions {
+    dropped: HashSet<i64>,
+    survived: HashSet<i64>,
+    /// A marker was kept whose data is gone by now.
+    pub any: bool,
+}
+
+impl VanishedTransactions {
+    fn see(&mut self, header: &BatchHeader, fate: Fate) {
+        if !header.is_transactional() {
+            return;
+        }
+        if header.is_control() {
+            let is_dropped = self.dropped.remove(&header.producer_id);
+            let has_survived = self.survived.remove(&header.producer_id);
+            self.any |= is_dropped && !has_survived && fate != Fate::Drop;
+        } else if fate == Fate::Drop {
+            self.dropped.insert(header.producer_id);
+        } else {
+            self.survived.insert(header.producer_id);
+        }
+    }
+}
+
+/// What a rewriting needs beside the group itself.
+pub struct Rewrite<'a> {
+    pub log: &'a Log,
+    pub plan: &'a Plan,
+    pub rules: Rules<'a>,
+    pub now_ms: i64,
+    pub segment_bytes: u64,
+}
+
+/// Rewrites the segments of one group. On an error no output is left.
+pub fn rewrite(
+    rewrite: &Rewrite<'_>,
+    group: &[&SegmentPlan],
+    resources: &mut CleanerResources,
+    control: &Control<'_>,
+    vanished: &mut VanishedTransactions,
+    stats: &mut CleanStats,
+) -> Result<Vec<Segment>, StorageError> {
+    let mut outputs = Outputs::new(rewrite, control, std::mem::take(&mut resources.write_buffer));
+    let result = fill(rewrite, group, resources, control, &mut outputs, vanished, stats)
+        .and_then(|()| outputs.finish(group));
+    resources.write_buffer = std::mem::take(&mut outputs.pending);
+    match result {
+        Ok(()) => {
+            stats.bytes_written += outputs.bytes;
+            Ok(outputs.segments)
+        }
+        Err(error) => {
+            discard(outputs.segments);
+            Err(error)
+        }
+    }
+}
+
+/// Removes outputs that are not wanted; whatever stays behind is removed when the log is loaded.
+pub fn discard(outputs: Vec<Segment>) {
+    for output in outputs {
+        if let Err(error) = output.delete_files() {
+            tracing::warn!(file = %output.log_path(), %error, "an unused output of the cleaner stays behind");
+        }
+    }
+}
+
+fn fill(
+    rewrite: &Rewrite<'_>,
+    group: &[&SegmentPlan],
+    resources: &mut CleanerResources,
+    control: &Control<'_>,
+    outputs: &mut Outputs<'_>,
+    vanished: &mut VanishedTransactions,
+    stats: &mut CleanStats,
+) -> Result<(), StorageError> {
+    for planned in group {
+        let segment = &planned.segment;
+        outputs.begin_input(planned)?;
+        let mut scan = segment.scan(0, planned.size_bytes, resources.buffer_bytes);
+        let mut first_ordinal = 0;
+        while let Some((position, batch)) = scan.next_batch()? {
+            let corrupt = |error: lastword_record::RecordError| {
+                StorageError::corrupt_segment(segment.log_path(), u64::from(position), error.to_string())
+            };
+            control.charge(batch.bytes().len() as u64)?;
+            batch.verify_crc().map_err(corrupt)?;
+            let header = batch.header();
+            let ordinals = first_ordinal..first_ordinal + u64::from(header.record_count.unsigned_abs());
+            let fate = fate(header, batch_plan(rewrite.plan, planned, header, ordinals.clone()), &rewrite.rules);
+            vanished.see(header, fate);
+            stats.bytes_read += batch.bytes().len() as u64;
+            match fate {
+                Fate::Drop => stats.batches_dropped += 1,
+                Fate::KeepEmpty => {
+                    stats.batches_emptied += 1;
+                    let bytes = empty_batch(header);
+                    let empty = BatchHeader::parse(&bytes).map_err(corrupt)?;
+                    outputs.add_bytes(&bytes, empty)?;
+                }
+                Fate::Copy => {
+                    stats.batches_copied += 1;
+                    stats.records_written += ordinals.end - ordinals.start;
+                    outputs.add_bytes(batch.bytes(), *header)?;
+                }
+                Fate::Rebuild { delete_horizon_ms } => {
+                    outputs.make_room(batch.bytes().len(), header)?;
+                    let rebuilt = rebuild(&batch, delete_horizon_ms, &planned.dead, first_ordinal, resources, &mut outputs.pending)
+                        .map_err(corrupt)?;
+                    stats.batches_rebuilt += 1;
+                    stats.records_written += u64::from(rebuilt.record_count.unsigned_abs());
+                    if header.delete_horizon_ms().is_none() && delete_horizon_ms.is_some() {
+                        stats.horizons_stamped += planned.to_stamp.count_in_without(ordinals.clone(), &planned.dead);
+                    }
+                    outputs.added(rebuilt)?;
+                }
+            }
+            first_ordinal = ordinals.end;
+        }
+    }
+    Ok(())
+}
+
+fn batch_plan(plan: &Plan, planned: &SegmentPlan, header: &BatchHeader, ordinals: std::ops::Range<u64>) -> BatchPlan {
+    if plan.aborted.contains(header) {
+        return BatchPlan { live_records: 0, needs_horizon: false };
+    }
+    let dead_records = planned.dead.count_in(ordinals.clone());
+    BatchPlan {
+        live_records: ordinals.end - ordinals.start - dead_records,
+        needs_horizon: planned.to_stamp.count_in_without(ordinals, &planned.dead) > 0,
+    }
+}
+
+/// Appends the survivors of a batch to `out` as one batch.
+fn rebuild(
+    batch: &RecordBatch<'_>,
+    delete_horizon_ms: Option<i64>,
+    dead: &OrdinalSet,
+    first_ordinal: u64,
+    resources: &mut CleanerResources,
+    out: &mut Vec<u8>,
+) -> Result<BatchHeader, lastword_record::RecordError> {
+    let CleanerResources { decompressor, builder, .. } = resources;
+    let records = batch.records(decompressor)?;
+    builder.reset_rebuild(batch.header(), delete_horizon_ms);
+    let mut writer = builder.writer(out);
+    for (record, ordinal) in records.zip(first_ordinal..) {
+        let record = record?;
+        if !dead.contains(ordinal) {
+            writer.push_record(&record);
+        }
+    }
+    writer.finish()
+}
+
+/// The segments being written.
+struct Outputs<'a> {
+    log: &'a Log,
+    control: &'a Control<'a>,
+    limit_bytes: u64,
+    now_ms: i64,
+    segments: Vec<Segment>,
+    /// Batches that are not written yet, and their headers.
+    pending: Vec<u8>,
+    headers: Vec<BatchHeader>,
+    /// Entries of aborted transactions that wait for their marker to be written.
+    aborted: std::collections::VecDeque<AbortedTransaction>,
+    bytes: u64,
+}
+
+impl<'a> Outputs<'a> {
+    fn new(rewrite: &Rewrite<'a>, control: &'a Control<'a>, mut pending: Vec<u8>) -> Outputs<'a> {
+        pending.clear();
+        Outputs {
+            log: rewrite.log,
+            control,
+            limit_bytes: rewrite.segment_bytes.min(MAX_SEGMENT_BYTES),
+            now_ms: rewrite.now_ms,
+            segments: Vec::new(),
+            pending,
+            headers: Vec::new(),
+            aborted: std::collections::VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Starts reading an input; the first names the output.
+    fn begin_input(&mut self, planned: &SegmentPlan) -> Result<(), StorageError> {
+        self.aborted.extend(planned.kept_aborted.iter().copied());
+        if self.segments.is_empty() {
+            self.create(planned.segment.base_offset())?;
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, base_offset: i64) -> Result<(), StorageError> {
+        let segment = Segment::create(
+            self.log.dir(),
+            self.log.partition_dir(),
+            base_offset,
+            file_name::CLEANED,
+            self.log.index_settings(),
+            self.now_ms,
+        )?;
+        self.segments.push(segment);
+        Ok(())
+    }
+
+    fn current(&self) -> &Segment {
+        // `begin_input` comes before everything else.
+        self.segments.last().expect("an output is open")
+    }
+
+    fn add_bytes(&mut self, bytes: &[u8], header: BatchHeader) -> Result<(), StorageError> {
+        self.make_room(bytes.len(), &header)?;
+        self.pending.extend_from_slice(bytes);
+        self.added(header)
+    }
+
+    /// Goes on to another output if a batch of this size does not belong into the current one any more.
+    fn make_room(&mut self, size_bytes: usize, header: &BatchHeader) -> Result<(), StorageError> {
+        let base_offset = self.current().base_offset();
+        let written_bytes = u64::from(self.current().size_bytes()) + self.pending.len() as u64;
+        let is_too_far = header.last_offset() - base_offset > i64::from(i32::MAX);
+        let is_full = written_bytes > 0 && written_bytes + size_bytes as u64 > self.limit_bytes;
+        if !is_too_far && !is_full {
+            return Ok(());
+        }
+        self.write()?;
+        self.create(header.base_offset)
+    }
+
+    /// A batch now ends `pending`.
+    fn added(&mut self, header: BatchHeader) -> Result<(), StorageError> {
+        self.headers.push(header);
+        if self.pending.len() >= WRITE_BYTES {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending into the current output.
+    fn write(&mut self) -> Result<(), StorageError> {
+        let Some(last) = self.headers.last() else {
+            return Ok(());
+        };
+        let last_offset = last.last_offset();
+        self.control.charge(self.pending.len() as u64)?;
+        self.current().append(&self.pending, &self.headers)?;
+        self.bytes += self.pending.len() as u64;
+        self.pending.clear();
+        self.headers.clear();
+        while let Some(entry) = self.aborted.front().copied().filter(|entry| entry.last_offset <= last_offset) {
+            self.current().append_aborted(&entry)?;
+            self.aborted.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Completes the outputs and makes them durable, bytes and names. The names too: a journal that outlived them would
+    /// tell the loader that they had been renamed already, and the inputs could go.
+    fn finish(&mut self, group: &[&SegmentPlan]) -> Result<(), StorageError> {
+        self.write()?;
+        while let Some(entry) = self.aborted.pop_front() {
+            self.current().append_aborted(&entry)?;
+        }
+        let modified_ms = match group.last() {
+            Some(last) => Some(last.segment.modified_ms()?),
+            None => None,
+        };
+        for segment in &self.segments {
+            segment.seal()?;
+            segment.sync()?;
+            if let Some(modified_ms) = modified_ms {
+                segment.set_modified_ms(modified_ms)?;
+            }
+        }
+        let partition_dir = self.log.partition_dir();
+        let synced = self.log.dir().sync_dir(partition_dir);
+        synced.map_err(|source| StorageError::io("sync", partition_dir, source))
+    }
+}
+
+const _: () = assert!(WRITE_BYTES > BATCH_HEADER_BYTES);

@@ -1,0 +1,59 @@
+//! `CleanStats`: what one cleaning did, in numbers. Plain data; no lock.
+
+/// Records that a plan found dead, each counted once, by the first reason found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeadRecords {
+    /// A later record has the same key.
+    pub superseded: u64,
+    /// Tombstones whose delete horizon has passed.
+    pub expired_tombstones: u64,
+    /// Records without a key, from before the topic was compacted.
+    pub keyless: u64,
+    /// Data of aborted transactions.
+    pub aborted: u64,
+    /// Transaction markers whose delete horizon has passed.
+    pub expired_markers: u64,
+}
+
+impl DeadRecords {
+    pub fn total(&self) -> u64 {
+        self.superseded + self.expired_tombstones + self.keyless + self.aborted + self.expired_markers
+    }
+}
+
+/// One cleaning of one log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CleanStats {
+    /// When it began.
+    pub started_ms: i64,
+    pub plan_ms: u64,
+    pub rewrite_ms: u64,
+    /// Passes over the dirty section; more than one when the keys did not fit the table.
+    pub passes: u32,
+    /// Different keys in the dirty section.
+    pub keys: u64,
+    pub records_planned: u64,
+    pub dead: DeadRecords,
+    pub bytes_planned: u64,
+    /// Bytes of the segments that were rewritten, and of what replaced them.
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub records_written: u64,
+    pub batches_copied: u64,
+    pub batches_rebuilt: u64,
+    pub batches_emptied: u64,
+    pub batches_dropped: u64,
+    pub segments_in: u32,
+    pub segments_out: u32,
+    /// Clean already: neither read for rewriting nor written.
+    pub segments_untouched: u32,
+    /// Tombstones and markers that got a delete horizon.
+    pub horizons_stamped: u64,
+}
+
+impl CleanStats {
+    /// Bytes that the log has become smaller by.
+    pub fn bytes_freed(&self) -> i64 {
+        self.bytes_read as i64 - self.bytes_written as i64
+    }
+}

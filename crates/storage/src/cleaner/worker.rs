@@ -1,0 +1,407 @@
+//! What a cleaner thread does: look for the log that needs it most, claim it, clean it, note what came of it.
+//!
+//! Locks: `choosing` (one thread at a time looks for work) -> `notes` (arithmetic only). `Checkpoints` has its own,
+//! taken with neither. None is held while a log is cleaned: the claim in its notes keeps other threads away.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lastword_record::TopicPartition;
+
+use super::checkpoints::Checkpoints;
+use super::choose::{Bounds, Choice, LogFacts, Reason, SegmentFacts, Trigger, bounds, choose};
+use super::clean::{CleanRequest, Cleaned, CleanerResources, Control, clean_log, plan_log};
+use super::key_table::KeyHasher;
+use super::plan::Plan;
+use super::secret::key_hasher;
+use super::stats::CleanStats;
+use super::status::{LogStatus, Notes};
+use super::throttle::Throttle;
+use crate::config::CleanerConfig;
+use crate::error::StorageError;
+use crate::log::Log;
+use crate::manager::LogManager;
+use crate::segment::Segment;
+
+const SMALLEST_READ_BYTES: usize = 64 << 10;
+
+/// What the threads of a cleaner share.
+pub(super) struct Shared {
+    pub manager: Arc<LogManager>,
+    pub throttle: Throttle,
+    hasher: KeyHasher,
+    checkpoints: Checkpoints,
+    is_stopped: AtomicBool,
+    config: Mutex<CleanerConfig>,
+    choosing: Mutex<()>,
+    notes: Mutex<AllNotes>,
+    /// Of `notes`: somebody is to look for work, or a log is no longer being cleaned.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct AllNotes {
+    by_log: HashMap<TopicPartition, Notes>,
+    /// Counts calls of `wake`, so that none is missed.
+    wakes: u64,
+}
+
+impl Shared {
+    pub fn new(manager: Arc<LogManager>, config: CleanerConfig) -> Result<Shared, StorageError> {
+        let dir = manager.dir();
+        Ok(Shared {
+            throttle: Throttle::new(config.io_max_bytes_per_second),
+            hasher: key_hasher(&*dir)?,
+            checkpoints: Checkpoints::open(dir),
+            is_stopped: AtomicBool::new(false),
+            config: Mutex::new(config),
+            choosing: Mutex::new(()),
+            notes: Mutex::new(AllNotes::default()),
+            changed: Condvar::new(),
+            manager,
+        })
+    }
+
+    pub fn stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+        self.throttle.stop();
+        self.wake();
+    }
+
+    pub fn wake(&self) {
+        lock(&self.notes).wakes += 1;
+        self.changed.notify_all();
+    }
+
+    pub fn update_config(&self, config: CleanerConfig) {
+        self.throttle.set_bytes_per_second(config.io_max_bytes_per_second);
+        *lock(&self.config) = config;
+        self.wake();
+    }
+
+    /// What a thread does until it is stopped.
+    pub fn run(&self) {
+        let mut seen_wakes = 0;
+        while !self.is_stopped() {
+            match std::panic::catch_unwind(AssertUnwindSafe(|| self.clean_next())) {
+                Ok(Some(_)) => continue,
+                Ok(None) => {}
+                Err(panic) => tracing::error!(panic = panic_text(&*panic), "the cleaner could not look for work"),
+            }
+            self.wait(&mut seen_wakes);
+        }
+    }
+
+    /// Waits for the next time to look, or until somebody wakes the cleaner.
+    fn wait(&self, seen_wakes: &mut u64) {
+        let backoff = Duration::from_millis(lock(&self.config).backoff_ms.max(1).unsigned_abs());
+        let is_idle = |notes: &mut AllNotes| notes.wakes == *seen_wakes && !self.is_stopped();
+        let waited = self.changed.wait_timeout_while(lock(&self.notes), backoff, is_idle);
+        let (notes, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *seen_wakes = notes.wakes;
+    }
+
+    /// Chooses a log, claims it and cleans it; none when there is nothing to do.
+    pub fn clean_next(&self) -> Option<(TopicPartition, Result<CleanStats, StorageError>)> {
+        let (log, bounds) = self.claim_next()?;
+        Some((log.topic_partition().clone(), self.clean(&log, &bounds)))
+    }
+
+    fn claim_next(&self) -> Option<(Arc<Log>, Bounds)> {
+        let _choosing = lock(&self.choosing);
+        let logs = self.manager.logs();
+        self.forget_all_but(&logs);
+        for eligible in self.look(&logs).eligible {
+            let Some(log) = logs.iter().find(|log| *log.topic_partition() == eligible.topic_partition) else {
+                continue;
+            };
+            // Somebody may have asked for this log since it was judged.
+            if self.try_claim(log.topic_partition(), eligible.trigger) {
+                return Some((log.clone(), eligible.bounds));
+            }
+        }
+        None
+    }
+
+    /// Claims a log for the caller, after whoever has it.
+    pub fn claim_when_free(&self, log: &Log) -> Result<Bounds, StorageError> {
+        let topic_partition = log.topic_partition();
+        while !self.try_claim(topic_partition, Trigger::Request) {
+            let is_claimed = |notes: &mut AllNotes| {
+                let notes = notes.by_log.get(topic_partition);
+                notes.is_some_and(|notes| notes.in_progress.is_some()) && !self.is_stopped()
+            };
+            drop(self.changed.wait_while(lock(&self.notes), is_claimed));
+            if self.is_stopped() {
+                return Err(StorageError::Closed);
+            }
+        }
+        // Only now: the cleaning that was waited for has moved them.
+        let facts = std::panic::catch_unwind(AssertUnwindSafe(|| self.facts(log)));
+        match facts {
+            Ok(facts) => Ok(bounds(&facts, self.now_ms())),
+            Err(panic) => {
+                self.note(topic_partition, |notes| notes.in_progress = None);
+                std::panic::resume_unwind(panic)
+            }
+        }
+    }
+
+    fn try_claim(&self, topic_partition: &TopicPartition, trigger: Trigger) -> bool {
+        let mut notes = lock(&self.notes);
+        let notes = notes.by_log.entry(topic_partition.clone()).or_default();
+        let is_free = notes.in_progress.is_none();
+        if is_free {
+            notes.in_progress = Some(trigger);
+            notes.reason = None;
+        }
+        is_free
+    }
+
+    /// Cleans a log that the caller has claimed, and gives the claim back.
+    pub fn clean(&self, log: &Log, bounds: &Bounds) -> Result<CleanStats, StorageError> {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            clean_log(log, self.request(bounds), &mut self.resources(), &self.control(log))
+        }));
+        let result = result.unwrap_or_else(|panic| Err(StorageError::CleanerPanicked { reason: panic_text(&*panic) }));
+        let result = result.and_then(|cleaned| self.remember(log, cleaned));
+        match &result {
+            Ok(stats) => {
+                self.note(log.topic_partition(), |notes| notes.succeed(*stats));
+                report(log, bounds, stats);
+            }
+            // Stopped or deleted: nobody's fault, and nothing to wait for.
+            Err(StorageError::Closed) => self.note(log.topic_partition(), |notes| notes.in_progress = None),
+            Err(error) => {
+                let text = error.to_string();
+                let now_ms = self.now_ms();
+                let mut retry_at_ms = 0;
+                self.note(log.topic_partition(), |notes| retry_at_ms = notes.fail(text, now_ms));
+                let wait_ms = retry_at_ms - now_ms;
+                tracing::error!(partition = %log.topic_partition(), %error, wait_ms, "cleaning failed and is tried again later");
+            }
+        }
+        result
+    }
+
+    /// Finds what a cleaning would drop.
+    pub fn plan(&self, log: &Log) -> Result<(Bounds, Plan), StorageError> {
+        let bounds = bounds(&self.facts(log), self.now_ms());
+        let plan = plan_log(log, self.request(&bounds), &mut self.resources(), &self.control(log))?;
+        Ok((bounds, plan))
+    }
+
+    /// Writes the checkpoints of a log that was cleaned.
+    fn remember(&self, log: &Log, cleaned: Cleaned) -> Result<CleanStats, StorageError> {
+        let topic_partition = log.topic_partition();
+        let is_there = |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
+        let offset = (topic_partition.clone(), cleaned.first_dirty_offset);
+        self.checkpoints.set_first_dirty_offsets(&[offset], is_there)?;
+        self.checkpoints.set_horizon(topic_partition, cleaned.horizon, is_there)?;
+        Ok(cleaned.stats)
+    }
+
+    /// Judges logs, and notes why each is not being cleaned.
+    fn look(&self, logs: &[Arc<Log>]) -> Choice {
+        let facts: Vec<LogFacts> = logs.iter().map(|log| self.facts(log)).collect();
+        let choice = choose(&facts, self.now_ms());
+        if !choice.checkpoint_resets.is_empty() {
+            for (topic_partition, offset) in &choice.checkpoint_resets {
+                tracing::warn!(partition = %topic_partition, offset, "the first dirty offset lay outside of the log and is reset");
+            }
+            let is_there = |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
+            if let Err(error) = self.checkpoints.set_first_dirty_offsets(&choice.checkpoint_resets, is_there) {
+                tracing::error!(%error, "the cleaner's checkpoint could not be written");
+            }
+        }
+        let mut notes = lock(&self.notes);
+        for (topic_partition, reason, bounds) in &choice.not_now {
+            let notes = notes.by_log.entry(topic_partition.clone()).or_default();
+            notes.reason = notes.in_progress.is_none().then_some(*reason);
+            notes.bounds = *bounds;
+        }
+        for eligible in &choice.eligible {
+            let notes = notes.by_log.entry(eligible.topic_partition.clone()).or_default();
+            notes.reason = notes.in_progress.is_none().then_some(Reason::Queued);
+            notes.bounds = Some(eligible.bounds);
+        }
+        choice
+    }
+
+    fn facts(&self, log: &Log) -> LogFacts {
+        let topic_partition = log.topic_partition();
+        self.recognise(log);
+        let config = log.config();
+        let offsets = log.offsets();
+        let segments = log.segments();
+        let notes = lock(&self.notes).by_log.get(topic_partition).cloned().unwrap_or_default();
+        let has_min_lag = config.min_compaction_lag_ms > 0;
+        let has_max_lag = config.max_compaction_lag_ms < i64::MAX;
+        let segment_facts = |segment: &Arc<Segment>| SegmentFacts {
+            base_offset: segment.base_offset(),
+            size_bytes: u64::from(segment.size_bytes()),
+            largest_timestamp_ms: if has_min_lag { segment.largest_timestamp_ms() } else { 0 },
+            first_batch_timestamp_ms: if has_max_lag { segment.first_batch_timestamp() } else { None },
+        };
+        LogFacts {
+            topic_partition: topic_partition.clone(),
+            is_compacted: config.cleanup_policy.compact,
+            is_closed: log.is_closed(),
+            is_in_progress: notes.in_progress.is_some(),
+            retry_at_ms: notes.retry_at_ms,
+            log_start_offset: offsets.log_start_offset,
+            last_stable_offset: offsets.last_stable_offset.min(offsets.high_watermark),
+            log_end_offset: offsets.log_end_offset,
+            checkpoint_offset: self.checkpoints.first_dirty_offset(topic_partition),
+            segments: segments.iter().map(segment_facts).collect(),
+            min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
+            min_compaction_lag_ms: config.min_compaction_lag_ms,
+            max_compaction_lag_ms: config.max_compaction_lag_ms,
+            delete_retention_ms: config.delete_retention_ms,
+            horizon: self.checkpoints.horizon(topic_partition),
+            last_cleaned_ms: notes.last_stats.map(|stats| stats.started_ms),
+        }
+    }
+
+    /// Forgets a log of the same name that was deleted: its checkpoint says nothing about this one.
+    fn recognise(&self, log: &Log) {
+        let topic_partition = log.topic_partition();
+        let mut is_another = false;
+        self.note(topic_partition, |notes| {
+            is_another = notes.topic_id.is_some_and(|topic_id| topic_id != log.topic_id());
+            if is_another && notes.in_progress.is_none() {
+                *notes = Notes::default();
+            }
+            notes.topic_id = Some(log.topic_id());
+        });
+        if is_another && let Err(error) = self.checkpoints.retain(|other| other != topic_partition) {
+            tracing::error!(%error, "the cleaner's checkpoint could not be written");
+        }
+    }
+
+    fn forget_all_but(&self, logs: &[Arc<Log>]) {
+        let is_there = |topic_partition: &TopicPartition| logs.iter().any(|log| log.topic_partition() == topic_partition);
+        let gone = {
+            let mut notes = lock(&self.notes);
+            let len = notes.by_log.len();
+            if len > logs.len() {
+                notes.by_log.retain(|topic_partition, notes| notes.in_progress.is_some() || is_there(topic_partition));
+            }
+            notes.by_log.len() < len
+        };
+        if gone
+            && let Err(error) = self.checkpoints.retain(|topic_partition| self.manager.get(topic_partition).is_some())
+        {
+            tracing::error!(%error, "the cleaner's checkpoint could not be written");
+        }
+    }
+
+    /// Logs as the cleaner sees them now, in order.
+    pub fn status(&self, logs: &[Arc<Log>]) -> Vec<LogStatus> {
+        self.look(logs);
+        let notes = lock(&self.notes);
+        let mut status: Vec<LogStatus> = logs
+            .iter()
+            .map(|log| {
+                let topic_partition = log.topic_partition().clone();
+                let notes = notes.by_log.get(&topic_partition).cloned().unwrap_or_default();
+                LogStatus {
+                    state: notes.state(),
+                    reason: notes.reason,
+                    bounds: notes.bounds,
+                    first_dirty_offset: self.checkpoints.first_dirty_offset(&topic_partition),
+                    horizon: self.checkpoints.horizon(&topic_partition),
+                    last_stats: notes.last_stats,
+                    last_error: notes.last_error,
+                    failures: notes.failures,
+                    cleanings: notes.cleanings,
+                    topic_partition,
+                }
+            })
+            .collect();
+        status.sort_by(|a, b| a.topic_partition.cmp(&b.topic_partition));
+        status
+    }
+
+    /// The log, if it is here and compacted.
+    pub fn compacted_log(&self, topic_partition: &TopicPartition) -> Result<Arc<Log>, StorageError> {
+        let log = self.manager.get(topic_partition);
+        let log = log.ok_or_else(|| StorageError::UnknownPartition { topic_partition: topic_partition.clone() })?;
+        if !log.config().cleanup_policy.compact {
+            return Err(StorageError::NotCompacted { topic_partition: topic_partition.clone() });
+        }
+        Ok(log)
+    }
+
+    fn request(&self, bounds: &Bounds) -> CleanRequest {
+        CleanRequest {
+            first_dirty_offset: bounds.first_dirty_offset,
+            first_uncleanable_offset: bounds.first_uncleanable_offset,
+            now_ms: self.now_ms(),
+        }
+    }
+
+    /// A thread's share of the memory.
+    fn resources(&self) -> CleanerResources {
+        let config = lock(&self.config).clone();
+        let threads = u64::from(config.threads.max(1));
+        let table_bytes = usize::try_from(config.dedupe_buffer_size_bytes / threads).unwrap_or(usize::MAX);
+        let mut resources = CleanerResources::new(
+            self.hasher.clone(),
+            table_bytes,
+            config.io_buffer_load_factor,
+            self.manager.config().max_decompressed_bytes,
+        );
+        let buffer_bytes = u64::from(config.io_buffer_size_bytes) / threads;
+        resources.buffer_bytes = (buffer_bytes as usize).max(SMALLEST_READ_BYTES);
+        resources
+    }
+
+    fn control<'a>(&'a self, log: &'a Log) -> Control<'a> {
+        Control { throttle: &self.throttle, is_stopped: &self.is_stopped, log }
+    }
+
+    fn note(&self, topic_partition: &TopicPartition, change: impl FnOnce(&mut Notes)) {
+        let mut notes = lock(&self.notes);
+        change(notes.by_log.entry(topic_partition.clone()).or_default());
+        drop(notes);
+        self.changed.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::SeqCst)
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.manager.clock().now_ms()
+    }
+}
+
+fn report(log: &Log, bounds: &Bounds, stats: &CleanStats) {
+    tracing::info!(
+        partition = %log.topic_partition(),
+        from = bounds.first_dirty_offset,
+        to = bounds.first_uncleanable_offset,
+        dead = stats.dead.total(),
+        bytes_read = stats.bytes_read,
+        bytes_written = stats.bytes_written,
+        passes = stats.passes,
+        plan_ms = stats.plan_ms,
+        rewrite_ms = stats.rewrite_ms,
+        "cleaned"
+    );
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".to_string())
+}
+
+/// A lock whose data is whole whatever the thread that held it came to: only complete values are stored.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,217 @@
+//! Power cuts at every step of a cleaning, bit rot, and a disk that is full.
+
+use std::collections::BTreeSet;
+
+use lastword_record::{TopicId, TopicPartition};
+use lastword_storage::cleaner::CleanerState;
+use lastword_storage::dir::{CrashModel, Dir};
+use lastword_storage::error::StorageError;
+use lastword_storage::log::AppendOrigin;
+
+use super::scene::{Batch, Scene, batches_of, log_config, topic_partition};
+
+/// Three groups, a transaction, a tombstone with a passed horizon in a later group than its value.
+fn eventful() -> Scene {
+    let text = "[a1@0 b1@1] c1@2 | d1@3 [e1@4]{p1 txn s0} | aT@5 X@6{p1} [d2@7 f1@8] | b2@9 e2@10 g1@11 | A: y1@12{p1 s1}";
+    Scene::with_config(text, |config| config.segment_bytes = 250)
+}
+
+fn rows(batches: &[Batch]) -> BTreeSet<i64> {
+    batches.iter().flat_map(|batch| &batch.rows).map(|row| row.offset).collect()
+}
+
+#[test]
+fn case_57_a_power_cut_at_any_step_leaves_the_log_as_before_or_after() {
+    let mut reference = eventful();
+    let before = rows(&reference.batches());
+    let start = reference.dir.operation_count();
+    reference.clean_at(2_000);
+    let operations = reference.dir.operation_count() - start;
+    let after = rows(&reference.batches());
+    assert!(after.len() < before.len() && operations > 20, "{operations}");
+    let expected = reference.survivors();
+
+    for model in CrashModel::ALL {
+        for step in 0..=operations {
+            let scene = eventful();
+            let committed = scene.committed_map();
+            scene.set_clock(2_000);
+            scene.dir.crash_after(step);
+            let _ = scene.cleaner.clean_now(&topic_partition());
+            let trace = scene.dir.trace();
+            let mut scene = scene.crashed(model, step);
+            let context = format!("{model:?}, step {step} of {operations}, {}, {trace:?}", scene.layout());
+            let survivors = rows(&scene.batches());
+            assert!(after.is_subset(&survivors), "{context}");
+            assert!(survivors.is_subset(&before), "{context}");
+            assert_eq!(scene.committed_map(), committed, "{context}");
+            scene.clean_at(2_000);
+            let again = rows(&scene.batches());
+            assert_eq!(again, after, "{context}");
+            assert_eq!(scene.log.offsets().log_end_offset, 13, "{context}");
+        }
+    }
+    assert!(expected.ends_with("[y1@12]"));
+}
+
+#[test]
+fn a_power_cut_between_two_groups_does_not_bring_a_deleted_key_back() {
+    let scene = || {
+        let mut scene = Scene::with_config("a1@0 b1@1 | c1@2 d1@3 | aT@4 e1@5 |", |config| config.segment_bytes = 200);
+        // Pass 1 stamps the tombstone; a1 is taken by hand from the reach of that pass.
+        scene.configure(|config| config.delete_retention_ms = 0);
+        scene.clean_at(0);
+        scene.write("b2@6 c2@7 | d2@8 e2@9 |");
+        scene
+    };
+    let mut reference = scene();
+    let start = reference.dir.operation_count();
+    reference.clean_at(10);
+    let operations = reference.dir.operation_count() - start;
+    for step in 0..=operations {
+        let scene = scene();
+        scene.set_clock(10);
+        scene.dir.crash_after(step);
+        let _ = scene.cleaner.clean_now(&topic_partition());
+        let scene = scene.crashed(CrashModel::DurableOnly, step);
+        let map = scene.committed_map();
+        assert!(!map.contains_key("a"), "step {step}");
+        assert_eq!(map.len(), 4, "step {step}");
+    }
+}
+
+#[test]
+fn case_58_an_unfinished_output_loses_against_the_old_segment() {
+    let scene = Scene::new("a1@0 a2@1 | A: b1@2");
+    for name in ["log", "index", "timeindex"] {
+        let file = scene.dir.create(&format!("t-0/00000000000000000000.{name}.cleaned")).unwrap();
+        file.write_all_at(b"half", 0).unwrap();
+    }
+    let scene = scene.reopened();
+    assert_eq!(scene.survivors(), "[a1@0] [a2@1] [b1@2]");
+    assert!(!scene.dir.files().iter().any(|(name, _)| name.ends_with(".cleaned")));
+}
+
+#[test]
+fn case_59_indexes_of_a_cleaned_segment_are_rebuilt_the_same() {
+    let value = "x".repeat(2_000);
+    let text: Vec<String> = (0..40).map(|i| format!("k{}={value}@{i}t{}", i % 25, 5_000 + i)).collect();
+    let mut scene = Scene::new(&format!("{} z1@40 | A:", text.join(" ")));
+    scene.clean();
+    let indexes = |scene: &Scene| -> Vec<(String, Vec<u8>)> {
+        let files = scene.dir.files().into_iter();
+        files.filter(|(name, _)| name.contains("00000000000000000000.") && name.ends_with("index")).collect()
+    };
+    let built = indexes(&scene);
+    assert!(built.iter().any(|(name, bytes)| name.ends_with(".index") && bytes.len() > 8));
+    for (name, _) in &built {
+        scene.dir.remove(name).unwrap();
+    }
+    let scene = scene.reopened();
+    assert_eq!(indexes(&scene), built);
+}
+
+#[test]
+fn case_62_a_large_batch_is_cleaned_whatever_the_limit_says_by_now() {
+    let value = "x".repeat(6 << 20);
+    let mut scene = Scene::with_config("", |config| config.max_message_bytes = 64 << 20);
+    scene.write(&format!("[a={value}@0 b={value}@1 a={value}@2] c1@3 |"));
+    scene.configure(|config| config.max_message_bytes = 1 << 20);
+    scene.clean();
+    assert_eq!(rows(&scene.batches()).into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[test]
+fn case_62_a_broken_segment_stops_its_log_and_no_other() {
+    let scene = Scene::new("a1@0 a2@1 b1@2 |");
+    let other = TopicPartition { topic: "z".into(), partition: 0 };
+    let log = scene.manager.create(&other, TopicId([8; 16]), log_config()).unwrap();
+    for batch in scene.batches() {
+        log.append(&batch.bytes, AppendOrigin::Replay, 0).unwrap();
+    }
+    log.roll().unwrap();
+    log.sync().unwrap();
+    // The second batch says that it is longer than the file.
+    let first_bytes = scene.batches()[0].bytes.len() as u64;
+    scene.dir.flip_bit("t-0/00000000000000000000.log", (first_bytes + 8) * 8 + 4).unwrap();
+
+    let (failed, result) = scene.cleaner.clean_next().unwrap();
+    assert_eq!(failed, topic_partition());
+    let Err(StorageError::CorruptSegment { file, position, .. }) = result else { panic!("{result:?}") };
+    assert!(file.ends_with("t-0/00000000000000000000.log"));
+    assert_eq!(position, first_bytes);
+    let (cleaned, result) = scene.cleaner.clean_next().unwrap();
+    assert_eq!((cleaned, result.unwrap().dead.superseded), (other, 1));
+    assert!(scene.cleaner.clean_next().is_none());
+
+    let status = scene.cleaner.status_of(&topic_partition()).unwrap();
+    assert_eq!((status.state, status.failures), (CleanerState::Failed { retry_at_ms: 1_000 }, 1));
+    assert!(status.last_error.unwrap().1.contains("00000000000000000000.log"));
+    scene.set_clock(1_000);
+    assert!(scene.cleaner.clean_next().unwrap().1.is_err());
+    let status = scene.cleaner.status_of(&topic_partition()).unwrap();
+    assert_eq!(status.state, CleanerState::Failed { retry_at_ms: 3_000 });
+    // The damage is repaired, and the log is cleaned again.
+    scene.dir.flip_bit("t-0/00000000000000000000.log", (first_bytes + 8) * 8 + 4).unwrap();
+    scene.set_clock(3_000);
+    assert!(scene.cleaner.clean_next().unwrap().1.is_ok());
+    assert_eq!(scene.survivors(), "[a2@1] [b1@2]");
+}
+
+#[test]
+fn case_64_a_flipped_bit_never_gets_a_valid_checksum() {
+    // Once in a batch that would be rebuilt, once in one that would be copied.
+    for damaged in [0, 1] {
+        let scene = Scene::new("[a1@0 b1@1 c1@2] [d1@3] [a2@4] | A:");
+        let position: usize = scene.batches().iter().take(damaged).map(|batch| batch.bytes.len()).sum();
+        let last = position + scene.batches()[damaged].bytes.len() - 1;
+        let name = "t-0/00000000000000000000.log";
+        scene.dir.flip_bit(name, last as u64 * 8).unwrap();
+        let before = scene.dir.files();
+        let result = scene.cleaner.clean_now(&topic_partition());
+        let Err(StorageError::CorruptSegment { file, position: found, .. }) = result else { panic!("{result:?}") };
+        assert_eq!((file.as_str(), found), (name, position as u64));
+        let logs = |files: Vec<(String, Vec<u8>)>| -> Vec<_> {
+            files.into_iter().filter(|(name, _)| name.starts_with("t-0/")).collect()
+        };
+        assert_eq!(logs(before), logs(scene.dir.files()));
+    }
+}
+
+#[test]
+fn case_65_a_lookup_by_time_finds_the_first_survivor() {
+    let mut scene = Scene::new("[a1@0t100 b1@1t200 a2@2t300] [c1@3t400] [b2@4t500] | A:");
+    let find = |scene: &Scene, timestamp| scene.log.offset_for_timestamp(timestamp).unwrap().map(|found| found.offset);
+    assert_eq!(find(&scene, 150), Some(1));
+    assert_eq!(find(&scene, 250), Some(2));
+    scene.clean();
+    assert_eq!(find(&scene, 0), Some(2));
+    assert_eq!(find(&scene, 150), Some(2));
+    assert_eq!(find(&scene, 301), Some(3));
+    assert_eq!(find(&scene, 401), Some(4));
+    assert_eq!(find(&scene, 501), None);
+}
+
+#[test]
+fn a_full_disk_fails_the_cleaning_and_takes_nothing() {
+    let mut scene = Scene::new("a1@0 b1@1 a2@2 |");
+    scene.dir.set_free_bytes(100);
+    let result = scene.cleaner.clean_now(&topic_partition());
+    assert!(matches!(result, Err(StorageError::Io { .. })), "{result:?}");
+    assert_eq!(scene.manager.is_offline(), None);
+    assert!(!scene.dir.files().iter().any(|(name, _)| name.ends_with(".cleaned")));
+    scene.dir.set_free_bytes(u64::MAX);
+    scene.write("b2@3 |");
+    scene.clean();
+    assert_eq!(scene.survivors(), "[a2@2] [b2@3]");
+}
+
+#[test]
+fn a_reader_finishes_on_the_segments_it_holds() {
+    let mut scene = Scene::new("[a1@0 b1@1] | a2@2 | b2@3 |");
+    let held = scene.log.segments();
+    scene.clean();
+    assert_eq!(scene.survivors(), "[a2@2] [b2@3]");
+    let offsets: Vec<i64> = held.iter().flat_map(|segment| rows(&batches_of(segment))).collect();
+    assert_eq!(offsets, [0, 1, 2, 3]);
+}

@@ -1,0 +1,11 @@
+//! The cleaner's behaviour, case by case. The numbers are those of the project's list of differential cases, which are
+//! judged the same way against Kafka.
+
+mod dedup;
+mod faults;
+mod producers;
+mod random;
+mod scene;
+mod scheduling;
+mod tombstones;
+mod transactions;

@@ -1,0 +1,220 @@
+//! What is cleaned when, and what is left alone. The arithmetic has its own table tests beside `choose`.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use lastword_record::{TopicId, TopicPartition};
+use lastword_storage::checkpoint::OffsetCheckpointFile;
+use lastword_storage::cleaner::{CleanerState, Limit, LogCleaner, Reason};
+use lastword_storage::config::{CleanerConfig, CleanupPolicy};
+use lastword_storage::error::StorageError;
+use lastword_storage::file_name;
+use lastword_storage::log::AppendOrigin;
+
+use super::scene::{Scene, batches_in, log_config, topic_partition};
+
+fn first_dirty_in_file(scene: &Scene) -> Option<i64> {
+    let offsets = OffsetCheckpointFile::read(&*scene.dir, file_name::CLEANER_OFFSET_CHECKPOINT).unwrap();
+    offsets.get(&topic_partition()).copied()
+}
+
+#[test]
+fn case_47_a_segment_within_the_minimum_lag_blocks_itself_and_all_later_ones() {
+    let mut scene = Scene::new("a1@0t10 | a2@1t901 | a3@2t20 | a4@3t20 | A:");
+    scene.configure(|config| config.min_compaction_lag_ms = 100);
+    scene.clean_at(1_000);
+    assert_eq!(scene.survivors(), "[a1@0] [a2@1] [a3@2] [a4@3]");
+    let status = scene.cleaner.status_of(&topic_partition()).unwrap();
+    assert_eq!(status.bounds.unwrap().limit, Limit::MinCompactionLag { until_ms: 1_001 });
+    scene.clean_at(1_001);
+    assert_eq!(scene.survivors(), "[a4@3]");
+}
+
+#[test]
+fn case_48_a_segment_beyond_the_maximum_lag_is_cleaned_below_the_ratio() {
+    let mut scene = Scene::new("a1@0t10 b1@1t10 c1@2t10 d1@3t10 |");
+    scene.clean_at(0);
+    scene.configure(|config| {
+        config.min_cleanable_dirty_ratio = 0.9;
+        config.max_compaction_lag_ms = 500;
+    });
+    scene.write("a2@4t2000 |");
+    scene.set_clock(2_500);
+    assert!(!scene.clean_if_due());
+    scene.set_clock(2_501);
+    assert!(scene.clean_if_due());
+    assert_eq!(scene.survivors(), "[b1@1] [c1@2] [d1@3] [a2@4]");
+}
+
+#[test]
+fn case_49_a_ratio_of_one_is_never_exceeded() {
+    let mut scene = Scene::new("a1@0 a2@1 |");
+    scene.configure(|config| config.min_cleanable_dirty_ratio = 1.0);
+    assert!(!scene.clean_if_due());
+    scene.configure(|config| config.min_cleanable_dirty_ratio = 0.99);
+    assert!(scene.clean_if_due());
+}
+
+#[test]
+fn case_50_what_is_not_yet_visible_is_not_cleaned() {
+    let mut scene = Scene::new("a1@0 a2@1 |");
+    let batch = batches_in(&scene.batches()[0].bytes).remove(0);
+    let mut bytes = batch.bytes;
+    lastword_record::assign_offsets(&mut bytes, 2, 0);
+    scene.append(&bytes);
+    // Neither synced nor rolled: HighWatermark stays at 2.
+    assert_eq!(scene.log.offsets().high_watermark, 2);
+    scene.clean();
+    assert_eq!(scene.survivors(), "[a2@1] [a1@2]");
+    assert_eq!(first_dirty_in_file(&scene), Some(2));
+}
+
+#[test]
+fn case_51_a_checkpoint_outside_of_the_log_is_reset() {
+    for offset in [99, 0] {
+        let mut scene = Scene::new("a1@0 | a2@1 b1@2 | b2@3 |");
+        scene.log.delete_records_before(1).unwrap();
+        scene.configure(|config| config.min_cleanable_dirty_ratio = 1.0);
+        let offsets = BTreeMap::from([(topic_partition(), offset)]);
+        OffsetCheckpointFile::write(&*scene.dir, file_name::CLEANER_OFFSET_CHECKPOINT, &offsets).unwrap();
+        scene.cleaner = LogCleaner::new(scene.manager.clone(), CleanerConfig::default()).unwrap();
+        assert!(!scene.clean_if_due());
+        assert_eq!(first_dirty_in_file(&scene), Some(1));
+        scene.clean();
+        assert_eq!(scene.survivors(), "[a2@1] [b2@3]");
+        assert_eq!(first_dirty_in_file(&scene), Some(4));
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_costs_a_cleaning_and_nothing_else() {
+    use lastword_storage::dir::Dir;
+    let mut scene = Scene::new("a1@0 a2@1 |");
+    let file = scene.dir.create(file_name::CLEANER_OFFSET_CHECKPOINT).unwrap();
+    file.write_all_at(b"nonsense", 0).unwrap();
+    scene.cleaner = LogCleaner::new(scene.manager.clone(), CleanerConfig::default()).unwrap();
+    assert!(scene.clean_if_due());
+    assert_eq!(scene.survivors(), "[a2@1]");
+}
+
+/// Starts a cleaning that waits in the throttle, does something, and lets it go on.
+fn during_a_cleaning(scene: &Scene, action: impl FnOnce()) -> Result<(), StorageError> {
+    let slow = CleanerConfig { io_max_bytes_per_second: 10.0, ..CleanerConfig::default() };
+    let cleaner = LogCleaner::new(scene.manager.clone(), slow).unwrap();
+    std::thread::scope(|scope| {
+        let cleaning = scope.spawn(|| cleaner.clean_now(&topic_partition()));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while cleaner.throttled_bytes() == 0 {
+            assert!(Instant::now() < deadline);
+            std::thread::yield_now();
+        }
+        assert!(matches!(cleaner.status()[0].state, CleanerState::Cleaning(_)));
+        action();
+        cleaner.update_config(CleanerConfig::default());
+        cleaning.join().unwrap().map(drop)
+    })
+}
+
+#[test]
+fn case_53_a_cleaning_goes_on_with_what_delete_records_leaves() {
+    let scene = Scene::new("a1@0 b1@1 | a2@2 c1@3 | c2@4 d1@5 | A:");
+    during_a_cleaning(&scene, || {
+        scene.log.delete_records_before(2).unwrap();
+    })
+    .unwrap();
+    assert_eq!(scene.log.offsets().log_start_offset, 2);
+    assert_eq!(scene.survivors(), "[a2@2] [c2@4] [d1@5]");
+    assert_eq!(first_dirty_in_file(&scene), Some(6));
+    let scene = scene.reopened();
+    assert_eq!(scene.survivors(), "[a2@2] [c2@4] [d1@5]");
+}
+
+#[test]
+fn case_54_a_log_can_be_deleted_while_it_is_cleaned() {
+    let mut scene = Scene::new("a1@0 a2@1 b1@2 |");
+    scene.clean();
+    scene.write("b2@3 | a3@4 |");
+    let cleaned = during_a_cleaning(&scene, || scene.manager.delete(&topic_partition()).unwrap());
+    assert!(matches!(cleaned, Err(StorageError::Closed)), "{cleaned:?}");
+    scene.manager.tick(1_000_000);
+    let files: Vec<String> = scene.dir.files().into_iter().map(|(name, _)| name).collect();
+    assert!(!files.iter().any(|name| name.contains("t-0")), "{files:?}");
+    assert!(scene.cleaner.clean_next().is_none());
+    assert_eq!(first_dirty_in_file(&scene), None);
+}
+
+#[test]
+fn a_log_of_the_same_name_does_not_inherit_a_checkpoint() {
+    let mut scene = Scene::new("a1@0 a2@1 b1@2 |");
+    scene.clean();
+    scene.manager.delete(&topic_partition()).unwrap();
+    scene.log = scene.manager.create(&topic_partition(), TopicId([9; 16]), log_config()).unwrap();
+    scene.write("c1@0 c2@1 c3@2 d1@3 |");
+    let status = scene.cleaner.status_of(&topic_partition()).unwrap();
+    assert_eq!(status.bounds.unwrap().first_dirty_offset, 0);
+    scene.clean();
+    assert_eq!(scene.survivors(), "[c3@2] [d1@3]");
+}
+
+#[test]
+fn case_55_retention_takes_the_only_value_of_a_key_if_the_policy_says_delete() {
+    for delete in [true, false] {
+        let mut scene = Scene::with_config("a1@0 | b1@1 | c1@2 |", |config| {
+            config.cleanup_policy = CleanupPolicy { compact: true, delete };
+            config.retention_ms = 10_000;
+            config.segment_bytes = 100;
+        });
+        scene.clean();
+        scene.log.apply_retention(11_001).unwrap();
+        let expected = if delete { "[b1@1] [c1@2]" } else { "[a1@0] [b1@1] [c1@2]" };
+        assert_eq!(scene.survivors(), expected);
+        scene.write("b2@3 |");
+        scene.clean();
+        assert!(scene.survivors().ends_with("[c1@2] [b2@3]"));
+    }
+}
+
+#[test]
+fn case_56_without_a_policy_nothing_is_cleaned() {
+    let mut scene = Scene::with_config("a1@0 | a2@1 | A: b1@2", |config| {
+        config.cleanup_policy = CleanupPolicy { compact: false, delete: false };
+    });
+    assert!(!scene.clean_if_due());
+    let refused = scene.cleaner.clean_now(&topic_partition());
+    assert!(matches!(refused, Err(StorageError::NotCompacted { .. })));
+    assert_eq!(scene.cleaner.status()[0].reason, Some(Reason::NotCompacted));
+    scene.log.apply_retention(i64::MAX / 2).unwrap();
+    assert_eq!(scene.survivors(), "[a1@0] [a2@1] [b1@2]");
+    scene.log.delete_records_before(1).unwrap();
+    assert_eq!(scene.survivors(), "[a2@1] [b1@2]");
+}
+
+#[test]
+fn the_dirtiest_log_is_cleaned_first() {
+    let mut scene = Scene::new("a1@0 b1@1 c1@2 |");
+    scene.clean();
+    scene.write("a2@3 |");
+    let other = TopicPartition { topic: "z".into(), partition: 0 };
+    let log = scene.manager.create(&other, TopicId([8; 16]), log_config()).unwrap();
+    for batch in scene.batches().into_iter().take(2) {
+        log.append(&batch.bytes, AppendOrigin::Replay, 0).unwrap();
+    }
+    log.roll().unwrap();
+    log.sync().unwrap();
+    let order: Vec<TopicPartition> = std::iter::from_fn(|| scene.cleaner.clean_next()).map(|(log, _)| log).collect();
+    assert_eq!(order, [other, topic_partition()]);
+}
+
+#[test]
+fn every_log_says_why_it_is_not_cleaned() {
+    let mut scene = Scene::new("a1@0 | A: a2@1");
+    let reason = |scene: &Scene| scene.cleaner.status_of(&topic_partition()).unwrap().reason.unwrap();
+    assert_eq!(reason(&scene), Reason::Queued);
+    scene.clean();
+    assert_eq!(reason(&scene), Reason::NothingDirty { limit: Limit::ActiveSegment });
+    scene.write("[b1@2]{p1 txn} | A:");
+    assert_eq!(reason(&scene), Reason::NothingDirty { limit: Limit::LastStableOffset });
+    scene.write("C@3{p1} |");
+    scene.configure(|config| config.min_cleanable_dirty_ratio = 1.0);
+    assert!(matches!(reason(&scene), Reason::BelowDirtyRatio { threshold: 1.0, .. }));
+}
