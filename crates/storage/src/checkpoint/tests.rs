@@ -3,7 +3,13 @@ use crate::dir::{CrashModel, SimDir};
 
 fn offsets(entries: &[(&str, i32, i64)]) -> BTreeMap<TopicPartition, i64> {
     let entry = |&(topic, partition, offset): &(&str, i32, i64)| {
-        (TopicPartition { topic: topic.into(), partition }, offset)
+        (
+            TopicPartition {
+                topic: topic.into(),
+                partition,
+            },
+            offset,
+        )
     };
     entries.iter().map(entry).collect()
 }
@@ -12,7 +18,10 @@ fn offsets(entries: &[(&str, i32, i64)]) -> BTreeMap<TopicPartition, i64> {
 fn a_checkpoint_has_kafkas_bytes() {
     let offsets = offsets(&[("orders", 1, 7), ("orders", 0, 42)]);
     assert_eq!(format_offsets(&offsets), "0\n2\norders 0 42\norders 1 7\n");
-    assert_eq!(parse_offsets("c", format_offsets(&offsets).as_bytes()).unwrap(), offsets);
+    assert_eq!(
+        parse_offsets("c", format_offsets(&offsets).as_bytes()).unwrap(),
+        offsets
+    );
 }
 
 #[test]
@@ -55,7 +64,10 @@ fn half_a_checkpoint_is_never_used() {
 
 #[test]
 fn a_crash_leaves_the_old_checkpoint_or_the_new_one() {
-    let (old, new) = (offsets(&[("a", 0, 1)]), offsets(&[("a", 0, 2), ("b", 0, 3)]));
+    let (old, new) = (
+        offsets(&[("a", 0, 1)]),
+        offsets(&[("a", 0, 2), ("b", 0, 3)]),
+    );
     let write = |dir: &SimDir, offsets| OffsetCheckpointFile::write(dir, "c", offsets);
     let total = {
         let dir = SimDir::new();
@@ -74,7 +86,11 @@ fn a_crash_leaves_the_old_checkpoint_or_the_new_one() {
                 let survivor = dir.crash(model, seed);
                 let read = OffsetCheckpointFile::read(&survivor, "c").unwrap();
                 let context = format!("operations {operations}, {model:?}, seed {seed}");
-                assert!(read == new || !done && read == old, "{context}: {:?}", dir.trace());
+                assert!(
+                    read == new || !done && read == old,
+                    "{context}: {:?}",
+                    dir.trace()
+                );
             }
         }
     }
@@ -88,5 +104,8 @@ fn leader_epochs_follow_the_same_rules() {
     LeaderEpochCheckpointFile::write(&dir, "a-0", &[(0, 0), (5, 100)]).unwrap();
     let bytes = dir::read_file(&dir, "a-0/leader-epoch-checkpoint").unwrap();
     assert_eq!(bytes, b"0\n2\n0 0\n5 100\n");
-    assert_eq!(LeaderEpochCheckpointFile::read(&dir, "a-0").unwrap(), [(0, 0), (5, 100)]);
+    assert_eq!(
+        LeaderEpochCheckpointFile::read(&dir, "a-0").unwrap(),
+        [(0, 0), (5, 100)]
+    );
 }

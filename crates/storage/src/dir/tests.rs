@@ -11,7 +11,10 @@ fn write(dir: &dyn Dir, path: &str, bytes: &[u8]) -> Arc<dyn File> {
 /// Everything both implementations promise, tried on one of them.
 fn behaves_like_a_directory(dir: &dyn Dir) {
     dir.create_dir("a-0").unwrap();
-    assert_eq!(dir.create_dir("a-0").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(
+        dir.create_dir("a-0").unwrap_err().kind(),
+        io::ErrorKind::AlreadyExists
+    );
     let file = write(dir, "a-0/x", b"hello");
     file.write_all_at(b"!", 7).unwrap();
     assert_eq!(read_file(dir, "a-0/x").unwrap(), b"hello\0\0!");
@@ -23,22 +26,35 @@ fn behaves_like_a_directory(dir: &dyn Dir) {
 
     write(dir, "a-0/y", b"old");
     dir.rename("a-0/x", "a-0/y").unwrap();
-    assert_eq!(dir.open("a-0/x").err().unwrap().kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        dir.open("a-0/x").err().unwrap().kind(),
+        io::ErrorKind::NotFound
+    );
     assert!(dir.exists("a-0/y").unwrap() && !dir.exists("a-0/x").unwrap());
     assert!(!dir.exists("b-0/x").unwrap());
     assert_eq!(read_file(dir, "a-0/y").unwrap().len(), 8);
     dir.rename("a-0", "b-0").unwrap();
-    let entry = |name: &str, is_dir, size_bytes| DirEntry { name: name.into(), is_dir, size_bytes };
+    let entry = |name: &str, is_dir, size_bytes| DirEntry {
+        name: name.into(),
+        is_dir,
+        size_bytes,
+    };
     assert_eq!(dir.list("").unwrap(), [entry("b-0", true, 0)]);
     assert_eq!(dir.list("b-0").unwrap(), [entry("y", false, 8)]);
-    assert_eq!(dir.remove_dir("b-0").unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
+    assert_eq!(
+        dir.remove_dir("b-0").unwrap_err().kind(),
+        io::ErrorKind::DirectoryNotEmpty
+    );
 
     // An open file outlives its name.
     dir.remove("b-0/y").unwrap();
     file.truncate(2).unwrap();
     assert_eq!(file.read_full_at(&mut buf, 0).unwrap(), 2);
     assert_eq!(&buf[..2], b"he");
-    assert_eq!(dir.remove("b-0/y").unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        dir.remove("b-0/y").unwrap_err().kind(),
+        io::ErrorKind::NotFound
+    );
     dir.remove_dir("b-0").unwrap();
     file.set_modified_ms(1_234_567).unwrap();
     assert_eq!(file.modified_ms().unwrap(), 1_234_567);
@@ -72,7 +88,11 @@ fn no_path_leads_out_of_the_log_directory() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = FsDir::open(temporary.path()).unwrap();
     for path in ["../x", "a/../../x", "/etc/x", "./x", "a\0b"] {
-        assert_eq!(dir.create(path).err().unwrap().kind(), io::ErrorKind::InvalidInput, "{path:?}");
+        assert_eq!(
+            dir.create(path).err().unwrap().kind(),
+            io::ErrorKind::InvalidInput,
+            "{path:?}"
+        );
     }
 }
 
@@ -130,7 +150,10 @@ fn an_unsynced_rename_is_undone_whole() {
         assert_eq!(survivor.exists("a/new").unwrap(), !renamed, "seed {seed}");
     }
     dir.sync_dir("a").unwrap();
-    assert_eq!(read_file(&dir.crash(CrashModel::DurableOnly, 0), "a/name").unwrap(), b"new");
+    assert_eq!(
+        read_file(&dir.crash(CrashModel::DurableOnly, 0), "a/name").unwrap(),
+        b"new"
+    );
 }
 
 #[test]
@@ -143,7 +166,13 @@ fn an_ordered_journal_keeps_a_prefix_of_the_names() {
     for seed in 0..100 {
         let survivor = dir.crash(CrashModel::Ordered, seed);
         let names: Vec<_> = survivor.files().into_iter().map(|(name, _)| name).collect();
-        assert!(["a", "b", "c"].iter().zip(&names).all(|(left, right)| left == right), "seed {seed}");
+        assert!(
+            ["a", "b", "c"]
+                .iter()
+                .zip(&names)
+                .all(|(left, right)| left == right),
+            "seed {seed}"
+        );
         seen.insert(names.len());
     }
     assert_eq!(seen, [0, 1, 2, 3].into());
@@ -155,7 +184,10 @@ fn a_torn_write_keeps_its_beginning_only() {
     let file = write(&dir, "x", &[1; 100]);
     dir.sync_file_system().unwrap();
     file.write_all_at(&[2; 100], 100).unwrap();
-    let (mut lengths, mut fills) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    let (mut lengths, mut fills) = (
+        std::collections::BTreeSet::new(),
+        std::collections::BTreeSet::new(),
+    );
     for seed in 0..200 {
         let bytes = read_file(&dir.crash(CrashModel::Torn, seed), "x").unwrap();
         assert_eq!(bytes[..100], [1; 100], "seed {seed}");
@@ -175,7 +207,10 @@ fn the_same_seed_gives_the_same_crash() {
     }
     for model in CrashModel::ALL {
         for seed in 0..20 {
-            assert_eq!(dir.crash(model, seed).files(), dir.crash(model, seed).files());
+            assert_eq!(
+                dir.crash(model, seed).files(),
+                dir.crash(model, seed).files()
+            );
         }
     }
 }
@@ -189,7 +224,9 @@ fn nothing_works_after_the_crash_point() {
     assert!(!dir.has_crashed());
     assert!(file.sync_data().is_err());
     assert!(dir.has_crashed());
-    assert!(file.read_at(&mut [0], 0).is_err() && dir.list("").is_err() && dir.create("y").is_err());
+    assert!(
+        file.read_at(&mut [0], 0).is_err() && dir.list("").is_err() && dir.create("y").is_err()
+    );
     assert_eq!(dir.operation_count(), 2);
     assert_eq!(dir.trace(), ["create x", "write x 0+3"]);
     let survivor = dir.crash(CrashModel::Killed, 0);
@@ -205,8 +242,15 @@ fn a_failed_sync_loses_the_writes_and_a_second_one_does_not_bring_them_back() {
     dir.fail_next(OperationKind::SyncData, EIO);
     assert_eq!(file.sync_data().unwrap_err().raw_os_error(), Some(EIO));
     file.sync_data().unwrap();
-    assert_eq!(read_file(&dir, "x").unwrap(), b"two", "reads still come from the cache");
-    assert_eq!(read_file(&dir.crash(CrashModel::DurableOnly, 0), "x").unwrap(), b"one");
+    assert_eq!(
+        read_file(&dir, "x").unwrap(),
+        b"two",
+        "reads still come from the cache"
+    );
+    assert_eq!(
+        read_file(&dir.crash(CrashModel::DurableOnly, 0), "x").unwrap(),
+        b"one"
+    );
 }
 
 #[test]
@@ -240,6 +284,9 @@ fn a_flipped_bit_stays_flipped_over_a_crash() {
     dir.sync_dir("").unwrap();
     dir.flip_bit("x", 9).unwrap();
     assert_eq!(read_file(&dir, "x").unwrap(), [0, 2]);
-    assert_eq!(read_file(&dir.crash(CrashModel::DurableOnly, 0), "x").unwrap(), [0, 2]);
+    assert_eq!(
+        read_file(&dir.crash(CrashModel::DurableOnly, 0), "x").unwrap(),
+        [0, 2]
+    );
     assert!(dir.flip_bit("x", 16).is_err());
 }
