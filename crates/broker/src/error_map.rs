@@ -107,6 +107,7 @@ pub fn storage_code(error: &StorageError) -> ErrorCode {
         StorageError::PartitionExists { .. } => ErrorCode::TopicAlreadyExists,
         StorageError::Config(_) => ErrorCode::InvalidConfig,
         StorageError::DirectoryOffline { .. }
+        | StorageError::LowOnSpace { .. }
         | StorageError::Io { .. }
         | StorageError::SegmentFull { .. }
         | StorageError::CorruptCheckpoint { .. } => ErrorCode::KafkaStorageError,

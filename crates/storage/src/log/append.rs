@@ -35,6 +35,11 @@ pub(super) fn append(
     leader_epoch: i32,
 ) -> Result<Appended, StorageError> {
     log.check_open()?;
+    if origin == AppendOrigin::Client && log.context.is_low_on_space() {
+        return Err(StorageError::LowOnSpace {
+            min_free_bytes: log.context.min_free_bytes,
+        });
+    }
     let config = log.config.load_full();
     let rules = Rules {
         topic_partition: &log.topic_partition,

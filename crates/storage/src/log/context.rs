@@ -37,6 +37,8 @@ pub(crate) struct DirectoryContext {
     pub visibility: Option<Visibility>,
     pub max_decompressed_bytes: usize,
     pub producer_id_expiration_ms: AtomicI64,
+    /// Appends of clients are refused while fewer bytes than this are free.
+    pub min_free_bytes: u64,
     offline: OnceLock<String>,
     is_low_on_space: AtomicBool,
     /// LogStartOffset of every log that has one above 0: the content of its checkpoint file.
@@ -52,6 +54,7 @@ impl DirectoryContext {
         visibility: Option<Visibility>,
         max_decompressed_bytes: usize,
         producer_id_expiration_ms: i64,
+        min_free_bytes: u64,
     ) -> DirectoryContext {
         DirectoryContext {
             dir,
@@ -60,6 +63,7 @@ impl DirectoryContext {
             visibility,
             max_decompressed_bytes,
             producer_id_expiration_ms: AtomicI64::new(producer_id_expiration_ms),
+            min_free_bytes,
             offline: OnceLock::new(),
             is_low_on_space: AtomicBool::new(false),
             log_start_offsets: Mutex::default(),

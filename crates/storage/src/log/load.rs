@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use lastword_record::{Decompressor, RecordBatch, TopicId, TopicPartition};
+use lastword_record::{BATCH_HEADER_BYTES, Decompressor, RecordBatch, TopicId, TopicPartition};
 use tracing::{info, warn};
 
 use super::leader_epochs::LeaderEpochs;
@@ -272,12 +272,34 @@ impl Loader<'_> {
             }
         }
         if !self.request.is_clean || last.needs_recovery() {
-            self.recover_segment(last)?;
+            self.recover_tail(last)?;
         }
         if !self.request.is_clean {
             replace::sync_partition_dir(&*self.context.dir, &self.partition_dir)?;
         }
         Ok(())
+    }
+
+    /// Recovers the segment that was written to. Writes may reach the disk in any order, so a hole
+    /// of zeros may have whole batches behind it. A write that is not on disk was never covered by
+    /// a sync, and neither was anything behind it: nobody was told of it, nobody has read it.
+    /// Damage of any other kind is not a lost write, and nothing is cut.
+    fn recover_tail(&mut self, segment: &Segment) -> Result<(), StorageError> {
+        match self.recover_segment(segment) {
+            Err(StorageError::CorruptSegment { position, .. })
+                if is_lost_write(segment, position)? =>
+            {
+                let path = segment.log_path();
+                warn!(
+                    file = path,
+                    position, "cutting what lies behind a write that was lost"
+                );
+                let failed = |error| StorageError::io("truncate", path.as_str(), error);
+                segment.log_file().truncate(position).map_err(failed)?;
+                self.recover_segment(segment)
+            }
+            result => result,
+        }
     }
 
     fn recover_segment(&mut self, segment: &Segment) -> Result<(), StorageError> {
@@ -452,6 +474,16 @@ impl Loader<'_> {
             }
         }
     }
+}
+
+/// Are there only zeros where a batch header should be?
+fn is_lost_write(segment: &Segment, position: u64) -> Result<bool, StorageError> {
+    let mut header = [0xff; BATCH_HEADER_BYTES];
+    let count = segment
+        .log_file()
+        .read_full_at(&mut header, position)
+        .map_err(|error| StorageError::io("read", segment.log_path(), error))?;
+    Ok(count > 0 && header.iter().take(count).all(|byte| *byte == 0))
 }
 
 /// Reads a sealed segment to its end; an error tells where it is damaged. Changes nothing.

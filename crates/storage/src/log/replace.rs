@@ -4,20 +4,24 @@
 //!
 //! | # | step | a crash after it, and what the loader does |
 //! |---|---|---|
-//! | 1 | write `<first base>.replace`, sync it | the journal's name may be lost or there. There: rolled forward. Lost: `.cleaned` removed, before-state |
-//! | 2 | sync the directory: journal and `.cleaned` names | rolled forward from here on |
-//! | 3 | under the writer lock: every input still in the set? | no: the journal is removed durably, then the outputs; `Stale` |
-//! | 4 | rename the outputs over, file by file | the rest is renamed |
-//! | 5 | publish the new set, release the lock | the same |
-//! | 6 | remove the inputs that were not overwritten, and their producer snapshots | the rest is removed |
-//! | 7 | sync the directory | the same, nothing is left to do |
-//! | 8 | remove the journal | it may come back: replayed, which changes nothing |
-//! | 9 | sync the directory | after-state |
+//! | 1 | sync the directory: the names of the outputs | `.cleaned` files are removed, before-state |
+//! | 2 | write `<first base>.replace`, sync it | its name is lost or torn: as 1. It is there: rolled forward |
+//! | 3 | sync the directory: the journal's name | rolled forward from here on |
+//! | 4 | under the writer lock: every input still in the set? | no: the journal is removed durably, then the outputs; `Stale` |
+//! | 5 | rename the outputs over, file by file | the rest is renamed |
+//! | 6 | publish the new set, release the lock | the same |
+//! | 7 | remove the inputs that were not overwritten, and their producer snapshots | the rest is removed |
+//! | 8 | sync the directory | the same, nothing is left to do |
+//! | 9 | remove the journal | it may come back: replayed, which changes nothing |
+//! | 10 | sync the directory | after-state |
+//!
+//! Step 1 before step 2: a journal on disk says that its outputs are there, so that a missing
+//! `.cleaned` name means "renamed already" and never "lost".
 //!
 //! The journal is the commit point; the order in which the disk does the renames and removals does
 //! not matter. Bases of inputs are never used again by new segments, and the next swap starts after
-//! step 9, so a replay can never hit a file that it does not mean. If retention removes an output
-//! between 5 and 9, its log start offset is durable first, so nothing old can come back.
+//! step 10, so a replay can never hit a file that it does not mean. If retention removes an output
+//! between 6 and 10, its log start offset is durable first, so nothing old can come back.
 //!
 //! Readers who hold an input go on reading it; an input's indexes are opened before its name goes
 //! to somebody else.
@@ -91,8 +95,9 @@ fn journal_of(
     })
 }
 
-/// Steps 1 and 2.
+/// Steps 1 to 3.
 fn commit(log: &Log, journal: &ReplaceJournal, path: &str) -> Result<(), StorageError> {
+    sync_partition_dir(&*log.context.dir, &log.partition_dir)?;
     let failed = |error| StorageError::io("write", path, error);
     let file = log.context.dir.create(path).map_err(failed)?;
     file.write_all_at(&journal.encode(), 0).map_err(failed)?;
@@ -100,7 +105,7 @@ fn commit(log: &Log, journal: &ReplaceJournal, path: &str) -> Result<(), Storage
     sync_partition_dir(&*log.context.dir, &log.partition_dir)
 }
 
-/// Steps 3 to 5.
+/// Steps 4 to 6.
 fn swap(
     log: &Log,
     inputs: &[Arc<Segment>],
@@ -110,7 +115,8 @@ fn swap(
     let _writer = lock(&log.writer);
     log.check_open()?;
     let set = log.segments.load_full();
-    let next = set_after(&set, inputs, outputs).ok_or(StorageError::Stale)?;
+    let high_watermark = log.published.load().high_watermark.offset;
+    let next = set_after(&set, inputs, outputs, high_watermark).ok_or(StorageError::Stale)?;
     for input in inputs {
         input.detach();
     }
@@ -123,12 +129,13 @@ fn swap(
     Ok(())
 }
 
-/// The set with the inputs replaced; none when an input has gone, is the active segment, or when
-/// the outputs do not fit into the place of the inputs.
+/// The set with the inputs replaced; none when an input has gone, is the active segment or not
+/// wholly below HighWatermark, or when the outputs do not fit into the place of the inputs.
 fn set_after(
     set: &SegmentSet,
     inputs: &[Arc<Segment>],
     outputs: &[Arc<Segment>],
+    high_watermark: i64,
 ) -> Option<SegmentSet> {
     let first = inputs.first()?;
     let start = set.floor_index(first.base_offset())?;
@@ -142,7 +149,7 @@ fn set_after(
     let fits = outputs
         .iter()
         .all(|output| (first.base_offset()..upper).contains(&output.base_offset()));
-    if !fits {
+    if !fits || upper > high_watermark {
         return None;
     }
     let mut segments = set.as_slice().get(..start)?.to_vec();
@@ -151,7 +158,7 @@ fn set_after(
     Some(set.with_segments(segments))
 }
 
-/// Steps 6 to 9; the loader replays the same steps from the journal.
+/// Steps 7 to 10; the loader replays the same steps from the journal.
 fn finish(
     log: &Log,
     inputs: &[Arc<Segment>],
@@ -204,7 +211,7 @@ pub(super) fn is_sound(
     }))
 }
 
-/// Rolls a journal that was found at load forward: steps 4 and 6 to 9.
+/// Rolls a journal that was found at load forward: steps 5 and 7 to 10.
 pub(super) fn replay(
     dir: &dyn Dir,
     partition_dir: &str,

@@ -69,6 +69,7 @@ pub(super) fn open(
         config.visibility.clone(),
         config.max_decompressed_bytes,
         config.producer_id_expiration_ms,
+        config.min_free_bytes,
     ));
     // Of every partition, whether it can be loaded or not: the file must not forget one.
     for request in &requests {
@@ -134,7 +135,11 @@ fn list_partitions(dir: &dyn Dir) -> Result<(Vec<TopicPartition>, Vec<String>), 
         .map_err(|error| StorageError::io("list", "log directory", error))?;
     let mut live = Vec::new();
     let mut deleting = Vec::new();
-    for entry in entries.into_iter().filter(|entry| entry.is_dir) {
+    for entry in entries {
+        if !entry.is_dir {
+            remove_half_written(dir, &entry.name)?;
+            continue;
+        }
         match file_name::parse_partition_dir(&entry.name) {
             Some(PartitionDir::Live(topic_partition)) => {
                 // Kafka's metadata log is not a partition that anybody may write to.
@@ -147,6 +152,24 @@ fn list_partitions(dir: &dyn Dir) -> Result<(Vec<TopicPartition>, Vec<String>), 
         }
     }
     Ok((live, deleting))
+}
+
+/// Removes `<name>.tmp` of the files that are replaced as a whole. Foreign files stay.
+fn remove_half_written(dir: &dyn Dir, name: &str) -> Result<(), StorageError> {
+    const REPLACED: [&str; 6] = [
+        file_name::RECOVERY_POINT_CHECKPOINT,
+        file_name::HIGH_WATERMARK_CHECKPOINT,
+        file_name::LOG_START_OFFSET_CHECKPOINT,
+        file_name::CLEANER_OFFSET_CHECKPOINT,
+        file_name::META_PROPERTIES,
+        file_name::CLEAN_SHUTDOWN,
+    ];
+    match name.strip_suffix(file_name::TEMPORARY) {
+        Some(stem) if REPLACED.contains(&stem) => dir
+            .remove(name)
+            .map_err(|error| StorageError::io("remove", name, error)),
+        _ => Ok(()),
+    }
 }
 
 type Loaded = (

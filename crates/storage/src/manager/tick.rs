@@ -101,7 +101,7 @@ fn watch_free_space(manager: &LogManager) {
     let Ok(free_bytes) = manager.context.dir.free_bytes() else {
         return;
     };
-    let min_free_bytes = manager.config.min_free_bytes;
+    let min_free_bytes = manager.context.min_free_bytes;
     let is_low = free_bytes < min_free_bytes;
     let was_low = manager.context.set_low_on_space(is_low);
     if is_low && !was_low {

@@ -1,0 +1,5 @@
+//! Behaviour tests of the storage engine, in one binary.
+
+mod cleaner;
+mod log;
+mod segment;
