@@ -127,7 +127,9 @@ impl Server {
         let (broker, background) = (self.broker, self.background);
         let closing = move || {
             background.stop();
-            broker.logs.close()
+            let closed = broker.logs.close();
+            broker.partitions.clear();
+            closed
         };
         tokio::task::spawn_blocking(closing)
             .await

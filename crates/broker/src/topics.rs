@@ -240,7 +240,7 @@ pub(crate) fn serve_topic(broker: &Broker, topic: &TopicImage) -> Result<(), Api
                 .logs
                 .create(&topic_partition, topic.id, config.clone())?,
         };
-        partitions.push(Some(Arc::new(Partition::new(&broker.logs, log))));
+        partitions.push(Some(Arc::new(Partition::new(log))));
     }
     broker.partitions.insert(topic.name.clone(), partitions);
     Ok(())

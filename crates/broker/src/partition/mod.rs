@@ -12,7 +12,7 @@ use std::time::Duration;
 use lastword_protocol::ErrorCode;
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::{
-    AppendOrigin, Appended, FetchData, Isolation, Log, LogManager, LogOffsets, ReadRequest,
+    AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest,
     StorageError, TimestampedOffset,
 };
 use tokio::sync::Notify;
@@ -32,7 +32,6 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 /// One partition that is served.
 pub struct Partition {
     log: Arc<Log>,
-    logs: Arc<LogManager>,
     waiters: Waiters,
 }
 
@@ -46,12 +45,8 @@ pub struct Fetched {
 
 impl Partition {
     /// A partition over its log.
-    pub fn new(logs: &Arc<LogManager>, log: Arc<Log>) -> Partition {
-        Partition {
-            log,
-            logs: logs.clone(),
-            waiters: Waiters::default(),
-        }
+    pub fn new(log: Arc<Log>) -> Partition {
+        Partition { log, waiters: Waiters::default() }
     }
 
     /// Its topic and number.
@@ -188,7 +183,7 @@ impl Partition {
 
     /// Whether waiting for the log still makes sense.
     fn check_usable(&self) -> Result<(), StorageError> {
-        if let Some(reason) = self.logs.is_offline() {
+        if let Some(reason) = self.log.offline_reason() {
             return Err(StorageError::DirectoryOffline { reason });
         }
         if self.log.is_closed() {

@@ -73,6 +73,12 @@ impl PartitionTable {
         removed
     }
 
+    /// Lets go of every partition. The engine's news hold this table and its logs hold the engine,
+    /// so without this a stopped broker would keep itself alive.
+    pub fn clear(&self) {
+        self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// The engine's news: more of this partition is visible.
     pub fn visible_up_to(&self, topic_partition: &TopicPartition, high_watermark: i64) {
         if let Some(partition) = self.get(&topic_partition.topic, topic_partition.partition) {

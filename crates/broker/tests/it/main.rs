@@ -1,0 +1,11 @@
+//! Behaviour of the broker as a client sees it: a real server on loopback, a raw client.
+
+mod client;
+
+mod compacted_topics;
+mod fetch_waits;
+mod hostile_frames;
+mod metadata_and_offsets;
+mod pipelining;
+mod produce_and_fetch;
+mod restart;
