@@ -1,10 +1,10 @@
 //! Removing the beginning of a log: retention and DeleteRecords.
 //!
-//! Steps, and what a crash after each leaves:
-//! 1. LogStartOffset rises in memory, the segments leave the set    nothing: all is as before
-//! 2. `log-start-offset-checkpoint` is written, durably             the files are there, but below
-//!                                                                  the start: the loader removes them
-//! 3. the files are removed                                         some are gone: the same
+//! | # | step | a crash after it |
+//! |---|---|---|
+//! | 1 | LogStartOffset rises in memory, the segments leave the set | nothing: all is as before |
+//! | 2 | `log-start-offset-checkpoint` is written, durably | the loader removes the files below it |
+//! | 3 | the files are removed | the same |
 //!
 //! Step 2 before step 3, because removals may reach the disk in any order: a segment that came back
 //! alone could hold a key that a removed one had deleted. Readers who hold a removed segment go on

@@ -384,9 +384,9 @@ impl Loader<'_> {
         snapshots::remove_strays(dir, &self.partition_dir, &bases)?;
         let first_offset = bases.first().copied().unwrap_or(0);
         let mut producers = match newest {
-            Some((offset, entries)) => ProducerStateManager::from_entries(
-                entries,
-                offset,
+            Some(snapshot) => ProducerStateManager::from_entries(
+                snapshot.entries,
+                snapshot.offset,
                 self.now_ms(),
                 self.context.expiration_ms(),
             ),

@@ -5,12 +5,15 @@
 //! when an offset is too far from its base. On compacted topics `max.compaction.lag.ms` caps the
 //! age, because the active segment is never cleaned.
 //!
-//! Steps, under the writer lock, and what a crash after each leaves:
-//! 1. seal the old segment, sync it with its indexes    nothing new: it is recovered as the tail
-//! 2. write the producer snapshot                       a snapshot at the log's end, or a torn one
-//! 3. create the new segment's files                    empty files, or none
-//! 4. sync the directory                                as 3, and their names stay
-//! 5. publish
+//! Steps, under the writer lock:
+//!
+//! | # | step | a crash after it leaves |
+//! |---|---|---|
+//! | 1 | seal the old segment, sync it with its indexes | nothing new: it is recovered as the tail |
+//! | 2 | write the producer snapshot | a snapshot at the log's end, maybe torn |
+//! | 3 | create the new segment's files | empty files, or none |
+//! | 4 | sync the directory | empty files |
+//! | 5 | publish | |
 //!
 //! So everything but the active segment is durable, always: no sync has to look back.
 

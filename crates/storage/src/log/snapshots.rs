@@ -13,6 +13,13 @@ use crate::error::StorageError;
 use crate::file_name::{self, LIVE, PartitionFile, SegmentFile};
 use crate::producer_state::{ProducerEntry, snapshot};
 
+/// A snapshot that was read.
+pub(super) struct Snapshot {
+    /// Exclusive.
+    pub offset: i64,
+    pub entries: Vec<(i64, ProducerEntry)>,
+}
+
 /// Writes the snapshot at `offset`, unless it is there.
 pub(super) fn take(log: &Log, writer: &mut LogWriter, offset: i64) -> Result<(), StorageError> {
     if offset <= writer.last_snapshot_offset {
@@ -34,7 +41,7 @@ pub(super) fn load_newest(
     partition_dir: &str,
     limit: i64,
     log_end_offset: i64,
-) -> Result<Option<(i64, Vec<(i64, ProducerEntry)>)>, StorageError> {
+) -> Result<Option<Snapshot>, StorageError> {
     let mut offsets = list(dir, partition_dir)?;
     let beyond = offsets.split_off(offsets.partition_point(|offset| *offset <= log_end_offset));
     for offset in &beyond {
@@ -53,7 +60,7 @@ pub(super) fn load_newest(
         let bytes = dir::read_file(dir, &path)
             .map_err(|error| StorageError::io("read", path.as_str(), error))?;
         match snapshot::decode(&bytes) {
-            Ok(entries) => return Ok(Some((offset, entries))),
+            Ok(entries) => return Ok(Some(Snapshot { offset, entries })),
             Err(reason) => {
                 warn!(file = path, reason, "removing a damaged producer snapshot");
                 remove(dir, partition_dir, offset)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lastword_record::{BatchBuilder, Decompressor};
+use lastword_record::{BatchBuilder, BatchHeader, Decompressor, RecordBatch, empty_batch};
 use lastword_storage::segment::Segment;
 use lastword_storage::{Isolation, Log, StorageError};
 
@@ -27,53 +27,62 @@ pub fn survivors(entries: &[Entry], end: i64) -> Vec<Entry> {
 
 /// Writes the survivors of the inputs to one `.cleaned` segment, as a cleaner does.
 pub fn cleaned(log: &Log, inputs: &[Arc<Segment>]) -> Result<Segment, StorageError> {
+    let mut decompressor = Decompressor::new(1 << 20);
     let mut last: HashMap<Vec<u8>, i64> = HashMap::new();
-    visit(inputs, &mut |_, key, offset| {
-        last.insert(key.to_vec(), offset);
-        false
+    for_each_batch(inputs, &mut |batch| {
+        for record in batch.records(&mut decompressor)? {
+            let record = record?;
+            last.insert(record.key.unwrap_or(b"").to_vec(), record.offset);
+        }
+        Ok(())
     })?;
-    let first = inputs.first().expect("an input");
+    let pins = log.producer_pins(super::NOW_MS);
+    let base_offset = inputs.first().expect("an input").base_offset();
+    let (dir, settings) = (log.dir(), log.index_settings());
     let output = Segment::create(
-        log.dir(),
+        dir,
         log.partition_dir(),
-        first.base_offset(),
+        base_offset,
         ".cleaned",
-        log.index_settings(),
+        settings,
         0,
     )?;
-    visit(inputs, &mut |batch, key, offset| {
-        if !batch.is_empty() {
-            let header = lastword_record::BatchHeader::parse(batch).expect("a header");
-            output.append(batch, &[header]).expect("appended");
+    for_each_batch(inputs, &mut |batch| {
+        let mut builder = BatchBuilder::rebuild(batch.header(), None);
+        for record in batch.records(&mut decompressor)? {
+            let record = record?;
+            if last.get(record.key.unwrap_or(b"")) == Some(&record.offset) {
+                builder.push_record(&record);
+            }
         }
-        last.get(key) == Some(&offset)
+        let header = batch.header();
+        let is_pinned = pins
+            .get(&header.producer_id)
+            .is_some_and(|pin| pin.last_data_offset == Some(header.last_offset()));
+        let mut bytes = Vec::new();
+        if builder.record_count() > 0 {
+            builder.finish(&mut bytes)?;
+        } else if is_pinned {
+            // The last batch of a producer stays, empty: its state can be read from the log.
+            bytes.extend_from_slice(&empty_batch(header));
+        } else {
+            return Ok(());
+        }
+        output.append(&bytes, &[BatchHeader::parse(&bytes)?])?;
+        Ok(())
     })?;
     output.seal()?;
     output.sync()?;
     Ok(output)
 }
 
-/// Calls `keep` for every record; then once for each rebuilt batch, with its bytes.
-fn visit(
-    inputs: &[Arc<Segment>],
-    keep: &mut dyn FnMut(&[u8], &[u8], i64) -> bool,
-) -> Result<(), StorageError> {
-    let mut decompressor = Decompressor::new(1 << 20);
+type Visit<'a> = dyn FnMut(&RecordBatch<'_>) -> Result<(), StorageError> + 'a;
+
+fn for_each_batch(inputs: &[Arc<Segment>], visit: &mut Visit<'_>) -> Result<(), StorageError> {
     for input in inputs {
         let mut scan = input.scan(0, input.size_bytes(), 4096);
         while let Some((_, batch)) = scan.next_batch()? {
-            let mut builder = BatchBuilder::rebuild(batch.header(), None);
-            for record in batch.records(&mut decompressor)? {
-                let record = record?;
-                if keep(&[], record.key.unwrap_or(b""), record.offset) {
-                    builder.push_record(&record);
-                }
-            }
-            if builder.record_count() > 0 {
-                let mut bytes = Vec::new();
-                builder.finish(&mut bytes)?;
-                keep(&bytes, &[], -1);
-            }
+            visit(&batch)?;
         }
     }
     Ok(())
