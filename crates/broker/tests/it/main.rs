@@ -4,6 +4,7 @@ mod client;
 
 mod compacted_topics;
 mod fetch_waits;
+mod groups;
 mod hostile_frames;
 mod metadata_and_offsets;
 mod pipelining;

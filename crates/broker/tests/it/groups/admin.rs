@@ -6,7 +6,8 @@ use lastword_protocol::messages::{
 };
 use lastword_protocol::{StrBytes, message};
 
-use super::client::{Client, TestBroker};
+use super::requests::{create_topic, group_broker};
+use crate::client::Client;
 
 async fn list(client: &mut Client, states: &[&str], types: &[&str]) -> Vec<String> {
     let request = message!(ListGroupsRequest {
@@ -26,8 +27,8 @@ async fn list(client: &mut Client, states: &[&str], types: &[&str]) -> Vec<Strin
 
 #[tokio::test]
 async fn the_offsets_topic_is_created_on_first_use_and_compacted() {
-    let broker = TestBroker::start().await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    let mut client = broker.connect().await;
     assert_eq!(list(&mut client, &[], &[]).await, [""; 0]);
     let image = broker.server.broker().metadata.image();
     assert!(
@@ -57,8 +58,8 @@ async fn the_offsets_topic_is_created_on_first_use_and_compacted() {
 
 #[tokio::test]
 async fn a_coordinator_of_transactions_is_refused_with_words() {
-    let broker = TestBroker::start().await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    let mut client = broker.connect().await;
     let request = message!(FindCoordinatorRequest {
         key_type: 1,
         coordinator_keys: vec![StrBytes::from("transaction")],
@@ -71,14 +72,14 @@ async fn a_coordinator_of_transactions_is_refused_with_words() {
 
 #[tokio::test]
 async fn groups_are_listed_described_and_deleted() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 1).await;
-    let mut member = broker.client().await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut member = broker.connect().await;
     let joined = member.join_new("app").await;
     member
         .sync("app", &joined, &[(&joined.member_id, "everything")])
         .await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     client.commit("simple", "orders", 0, 5).await;
 
     assert_eq!(list(&mut client, &[], &[]).await, ["app", "simple"]);
@@ -122,6 +123,6 @@ async fn groups_are_listed_described_and_deleted() {
     assert_eq!(client.committed("simple", "orders", 0).await, -1);
 
     let broker = broker.restart().await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     assert_eq!(client.committed("simple", "orders", 0).await, -1);
 }

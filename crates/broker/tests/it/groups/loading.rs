@@ -3,7 +3,8 @@
 use lastword_record::control::{EndTxnMarker, end_txn_marker};
 use lastword_record::{BatchBuilder, BatchSpec};
 
-use super::client::TestBroker;
+use super::requests::{create_topic, group_broker};
+use crate::client::TestBroker;
 
 fn put_string(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(&(text.len() as i16).to_be_bytes());
@@ -60,9 +61,9 @@ fn marker(producer_id: i64, is_commit: bool) -> Vec<u8> {
 
 /// A broker with one partition of offsets that holds these batches, restarted.
 async fn broker_that_finds(batches: &[Vec<u8>]) -> TestBroker {
-    let broker = TestBroker::with(&[("offsets.topic.num.partitions", "1")]).await;
-    broker.create_topic("orders", 1).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[("offsets.topic.num.partitions", "1")]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut client = broker.connect().await;
     assert_eq!(client.commit("before", "orders", 0, 1).await, 0);
     let partition = broker
         .server
@@ -86,7 +87,7 @@ async fn records_that_make_no_sense_are_skipped() {
         (offset_record("half", "orders", 5).0, vec![0, 3, 0]),
     ];
     let broker = broker_that_finds(&[batch(BatchSpec::default(), &nonsense)]).await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     assert_eq!(client.committed("before", "orders", 0).await, 1);
     assert_eq!(client.committed("behind", "orders", 0).await, 2);
     assert_eq!(client.committed("half", "orders", 0).await, -1);
@@ -102,7 +103,7 @@ async fn offsets_of_a_transaction_count_once_it_is_committed() {
         marker(5, true),
     ])
     .await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     assert_eq!(client.committed("committed", "orders", 0).await, 10);
     assert_eq!(client.committed("aborted", "orders", 0).await, -1);
     assert_eq!(client.committed("undecided", "orders", 0).await, -1);

@@ -6,7 +6,8 @@ use lastword_protocol::messages::{
 };
 use lastword_protocol::{StrBytes, message};
 
-use super::client::{Client, DEADLINE, TestBroker, join, sync};
+use super::requests::{group_broker, join, sync};
+use crate::client::{Client, DEADLINE};
 
 /// Heartbeats until the answer is this one.
 async fn heartbeat_until(
@@ -27,8 +28,8 @@ async fn heartbeat_until(
 
 #[tokio::test]
 async fn two_members_rebalance_and_each_gets_its_assignment() {
-    let broker = TestBroker::start().await;
-    let (mut first, mut second) = (broker.client().await, broker.client().await);
+    let broker = group_broker(&[]).await;
+    let (mut first, mut second) = (broker.connect().await, broker.connect().await);
     let alone = first.join_new("app").await;
     assert_eq!((alone.error_code, alone.generation_id), (0, 1));
     assert_eq!(alone.leader, alone.member_id);
@@ -44,7 +45,7 @@ async fn two_members_rebalance_and_each_gets_its_assignment() {
     second.send(&join("app", &named.member_id), 9).await;
     heartbeat_until(&mut first, "app", &alone, 27).await;
     let left = first.call(&join("app", &alone.member_id), 9).await;
-    let right = second.receive::<JoinGroupRequest>(9).await;
+    let right = second.receive::<JoinGroupRequest>(9).await.1;
     assert_eq!((left.error_code, right.error_code), (0, 0));
     assert_eq!((left.generation_id, right.generation_id), (2, 2));
     assert_eq!(left.leader, right.leader);
@@ -58,7 +59,7 @@ async fn two_members_rebalance_and_each_gets_its_assignment() {
         (right.member_id.as_str(), "b"),
     ];
     let left_synced = first.sync("app", &left, &assignments).await;
-    let right_synced = second.receive::<SyncGroupRequest>(5).await;
+    let right_synced = second.receive::<SyncGroupRequest>(5).await.1;
     assert_eq!(&left_synced.assignment[..], b"a");
     assert_eq!(&right_synced.assignment[..], b"b");
     assert_eq!(right_synced.protocol_name.as_deref(), Some("range"));
@@ -67,14 +68,14 @@ async fn two_members_rebalance_and_each_gets_its_assignment() {
 
 #[tokio::test]
 async fn a_member_that_leaves_makes_the_others_rebalance() {
-    let broker = TestBroker::start().await;
-    let (mut first, mut second) = (broker.client().await, broker.client().await);
+    let broker = group_broker(&[]).await;
+    let (mut first, mut second) = (broker.connect().await, broker.connect().await);
     let alone = first.join_new("app").await;
     let named = second.call(&join("app", ""), 9).await;
     second.send(&join("app", &named.member_id), 9).await;
     heartbeat_until(&mut first, "app", &alone, 27).await;
     let left = first.call(&join("app", &alone.member_id), 9).await;
-    let right = second.receive::<JoinGroupRequest>(9).await;
+    let right = second.receive::<JoinGroupRequest>(9).await.1;
     first.sync("app", &left, &[]).await;
 
     let member = message!(MemberIdentity {
@@ -96,8 +97,8 @@ async fn a_member_that_leaves_makes_the_others_rebalance() {
 
 #[tokio::test]
 async fn a_second_holder_of_an_instance_id_fences_the_first() {
-    let broker = TestBroker::start().await;
-    let (mut first, mut second) = (broker.client().await, broker.client().await);
+    let broker = group_broker(&[]).await;
+    let (mut first, mut second) = (broker.connect().await, broker.connect().await);
     let mut request = join("app", "");
     request.group_instance_id = Some(StrBytes::from("instance"));
     let old = first.call(&request, 9).await;
@@ -126,14 +127,14 @@ async fn a_second_holder_of_an_instance_id_fences_the_first() {
 
 #[tokio::test]
 async fn a_member_lives_on_after_a_restart() {
-    let broker = TestBroker::start().await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    let mut client = broker.connect().await;
     let joined = client.join_new("app").await;
     client
         .sync("app", &joined, &[(&joined.member_id, "everything")])
         .await;
     let broker = broker.restart().await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     let loaded = async {
         while client
             .call(&ListGroupsRequest::default(), 5)
@@ -153,8 +154,8 @@ async fn a_member_lives_on_after_a_restart() {
 
 #[tokio::test]
 async fn a_member_that_is_silent_is_dropped_after_its_session() {
-    let broker = TestBroker::with(&[("group.min.session.timeout.ms", "10")]).await;
-    let (mut silent, mut watcher) = (broker.client().await, broker.client().await);
+    let broker = group_broker(&[("group.min.session.timeout.ms", "10")]).await;
+    let (mut silent, mut watcher) = (broker.connect().await, broker.connect().await);
     let mut request = join("app", "");
     request.session_timeout_ms = 50;
     let named = silent.call(&request, 9).await;
@@ -177,11 +178,11 @@ async fn a_member_that_is_silent_is_dropped_after_its_session() {
 
 #[tokio::test]
 async fn a_join_that_waits_is_answered_when_the_broker_stops() {
-    let broker = TestBroker::with(&[("group.initial.rebalance.delay.ms", "600000")]).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[("group.initial.rebalance.delay.ms", "600000")]).await;
+    let mut client = broker.connect().await;
     let named = client.call(&join("app", ""), 9).await;
     client.send(&join("app", &named.member_id), 9).await;
-    let mut watcher = broker.client().await;
+    let mut watcher = broker.connect().await;
     let parked = async {
         loop {
             let response = watcher.call(&ListGroupsRequest::default(), 5).await;
@@ -195,5 +196,5 @@ async fn a_join_that_waits_is_answered_when_the_broker_stops() {
     };
     tokio::time::timeout(DEADLINE, parked).await.unwrap();
     broker.server.stop().await.unwrap();
-    assert_eq!(client.receive::<JoinGroupRequest>(9).await.error_code, 16);
+    assert_eq!(client.receive::<JoinGroupRequest>(9).await.1.error_code, 16);
 }

@@ -1,8 +1,8 @@
 //! Consumer groups over loopback.
 
 mod admin;
-mod client;
 mod loading;
 mod membership;
 mod offsets;
+mod requests;
 mod versions;

@@ -13,7 +13,8 @@ use lastword_protocol::messages::{
 };
 use lastword_protocol::{StrBytes, Uuid, message};
 
-use super::client::{Client, DEADLINE, TestBroker, commit};
+use super::requests::{commit, create_topic, group_broker};
+use crate::client::{Client, DEADLINE};
 
 /// Everything a group has committed.
 async fn fetch_all(client: &mut Client, group: &str, version: i16) -> OffsetFetchResponse {
@@ -30,9 +31,9 @@ async fn fetch_all(client: &mut Client, group: &str, version: i16) -> OffsetFetc
 
 #[tokio::test]
 async fn committed_offsets_survive_a_restart() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 4).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 4).await;
+    let mut client = broker.connect().await;
     for group in 0..20 {
         for offset in 0..3 {
             let name = format!("group-{group}");
@@ -44,7 +45,7 @@ async fn committed_offsets_survive_a_restart() {
     assert_eq!(client.committed("nobody", "orders", 2).await, -1);
 
     let broker = broker.restart().await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     for group in 0..20 {
         let name = format!("group-{group}");
         assert_eq!(client.committed(&name, "orders", 2).await, group + 2);
@@ -52,18 +53,18 @@ async fn committed_offsets_survive_a_restart() {
     // Twice: what was loaded can be added to, and loaded again.
     assert_eq!(client.commit("group-3", "orders", 0, 77).await, 0);
     let broker = broker.restart().await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     assert_eq!(client.committed("group-3", "orders", 0).await, 77);
     assert_eq!(client.committed("group-3", "orders", 2).await, 5);
 }
 
 #[tokio::test]
 async fn commits_of_many_connections_are_all_kept() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 8).await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 8).await;
     let mut tasks = Vec::new();
     for partition in 0..8 {
-        let mut client = broker.client().await;
+        let mut client = broker.connect().await;
         tasks.push(tokio::spawn(async move {
             for offset in 0..50 {
                 assert_eq!(client.commit("app", "orders", partition, offset).await, 0);
@@ -74,7 +75,7 @@ async fn commits_of_many_connections_are_all_kept() {
         task.await.unwrap();
     }
     let broker = broker.restart().await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     for partition in 0..8 {
         assert_eq!(client.committed("app", "orders", partition).await, 49);
     }
@@ -82,9 +83,9 @@ async fn commits_of_many_connections_are_all_kept() {
 
 #[tokio::test]
 async fn a_partition_that_does_not_exist_fails_alone() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 1).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut client = broker.connect().await;
     let mut request = commit("app", "nowhere", 0, 5);
     request.topics.extend(commit("app", "orders", 0, 6).topics);
     request.topics[1].partitions.insert(
@@ -112,11 +113,11 @@ async fn a_partition_that_does_not_exist_fails_alone() {
 
 #[tokio::test]
 async fn topics_can_be_named_by_id() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 1).await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
     let image = broker.server.broker().metadata.image();
     let topic_id = Uuid::from_bytes(image.topic("orders").unwrap().id.0);
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     let mut request = commit("app", "", 0, 6);
     request.topics[0].topic_id = topic_id;
     request.topics.extend(commit("app", "", 0, 7).topics);
@@ -166,9 +167,9 @@ async fn topics_can_be_named_by_id() {
 
 #[tokio::test]
 async fn offsets_can_be_deleted() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 2).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 2).await;
+    let mut client = broker.connect().await;
     client.commit("app", "orders", 0, 5).await;
     client.commit("app", "orders", 1, 6).await;
     let partition = |partition_index| message!(OffsetDeleteRequestPartition { partition_index });
@@ -194,17 +195,17 @@ async fn offsets_can_be_deleted() {
     assert_eq!(client.call(&request, 0).await.error_code, 69);
 
     let broker = broker.restart().await;
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     assert_eq!(client.committed("app", "orders", 0).await, -1);
     assert_eq!(client.committed("app", "orders", 1).await, 6);
 }
 
 #[tokio::test]
 async fn offsets_of_a_deleted_topic_are_forgotten() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 2).await;
-    broker.create_topic("other", 1).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 2).await;
+    create_topic(&broker, "other", 1).await;
+    let mut client = broker.connect().await;
     for group in ["a", "b", "c", "d"] {
         client.commit(group, "orders", 1, 5).await;
         client.commit(group, "other", 0, 6).await;
@@ -230,9 +231,9 @@ async fn offsets_of_a_deleted_topic_are_forgotten() {
 
 #[tokio::test]
 async fn metadata_of_an_offset_is_kept_and_limited() {
-    let broker = TestBroker::with(&[("offset.metadata.max.bytes", "10")]).await;
-    broker.create_topic("orders", 1).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[("offset.metadata.max.bytes", "10")]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut client = broker.connect().await;
     let mut request = commit("app", "orders", 0, 5);
     request.topics[0].partitions[0].committed_metadata = Some(StrBytes::from("0123456789"));
     request.topics[0].partitions[0].committed_leader_epoch = 0;

@@ -12,7 +12,8 @@ use lastword_protocol::messages::{
 };
 use lastword_protocol::{ApiKey, StrBytes, Uuid, message};
 
-use super::client::{Client, TestBroker, commit, join, sync};
+use super::requests::{commit, create_topic, group_broker, join, sync};
+use crate::client::Client;
 
 fn versions(key: ApiKey) -> std::ops::RangeInclusive<i16> {
     let (min, max) = key.versions();
@@ -21,8 +22,8 @@ fn versions(key: ApiKey) -> std::ops::RangeInclusive<i16> {
 
 #[tokio::test]
 async fn every_version_of_membership_is_answered() {
-    let broker = TestBroker::start().await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    let mut client = broker.connect().await;
     for version in versions(ApiKey::JoinGroup) {
         let group = format!("joined-{version}");
         let mut response = client.call(&join(&group, ""), version).await;
@@ -112,18 +113,21 @@ async fn leave(client: &mut Client, group: &str, member_id: &str, version: i16) 
 
 #[tokio::test]
 async fn every_version_of_offsets_is_answered() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 1).await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
     let image = broker.server.broker().metadata.image();
     let topic_id = Uuid::from_bytes(image.topic("orders").unwrap().id.0);
-    let mut client = broker.client().await;
+    let mut client = broker.connect().await;
     for version in versions(ApiKey::OffsetCommit) {
         let group = format!("app-{version}");
-        let mut request = commit(&group, "orders", 0, version.into());
+        let mut request = commit(&group, "orders", 0, i64::from(version));
         request.topics[0].topic_id = topic_id;
         let response = client.call(&request, version).await;
         assert_eq!(response.topics[0].partitions[0].error_code, 0, "v{version}");
-        assert_eq!(client.committed(&group, "orders", 0).await, version.into());
+        assert_eq!(
+            client.committed(&group, "orders", 0).await,
+            i64::from(version)
+        );
         request.generation_id_or_member_epoch = 4;
         request.group_id = StrBytes::from("nobody");
         let response = client.call(&request, version).await;
@@ -195,9 +199,9 @@ async fn fetch(
 
 #[tokio::test]
 async fn every_version_for_administrators_is_answered() {
-    let broker = TestBroker::start().await;
-    broker.create_topic("orders", 1).await;
-    let mut client = broker.client().await;
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut client = broker.connect().await;
     let joined = client.join_new("app").await;
     client.sync("app", &joined, &[]).await;
     for version in versions(ApiKey::DescribeGroups) {

@@ -1,9 +1,5 @@
-//! A broker in a temporary directory, a raw client, and the requests of a consumer.
+//! The requests of a consumer.
 
-use std::time::Duration;
-
-use lastword_broker::{BrokerConfig, Server};
-use lastword_protocol::client::{decode_response, encode_request};
 use lastword_protocol::messages::create_topics_request::CreatableTopic;
 use lastword_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use lastword_protocol::messages::offset_commit_request::{
@@ -14,114 +10,37 @@ use lastword_protocol::messages::offset_fetch_request::OffsetFetchRequestTopics;
 use lastword_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use lastword_protocol::messages::{
     CreateTopicsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    OffsetCommitRequest, OffsetFetchRequest, RequestResponsePair, SyncGroupRequest,
-    SyncGroupResponse,
+    OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse,
 };
 use lastword_protocol::{Bytes, StrBytes, message};
-use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
-pub const DEADLINE: Duration = Duration::from_secs(30);
+use crate::client::{Client, DEADLINE, TestBroker};
 
-/// A broker, and the directory that outlives its restarts.
-pub struct TestBroker {
-    pub server: Server,
-    dir: TempDir,
-    settings: Vec<(&'static str, &'static str)>,
+/// A broker with few partitions of groups, and no delay before the first rebalance.
+pub async fn group_broker(settings: &[(&str, &str)]) -> TestBroker {
+    let mut all = vec![
+        ("offsets.topic.num.partitions", "3"),
+        ("group.initial.rebalance.delay.ms", "0"),
+    ];
+    all.extend_from_slice(settings);
+    TestBroker::start(&all).await
 }
 
-impl TestBroker {
-    pub async fn start() -> TestBroker {
-        TestBroker::with(&[]).await
-    }
-
-    pub async fn with(settings: &[(&'static str, &'static str)]) -> TestBroker {
-        let mut all = vec![
-            ("offsets.topic.num.partitions", "3"),
-            ("group.initial.rebalance.delay.ms", "0"),
-        ];
-        all.extend_from_slice(settings);
-        let dir = tempfile::tempdir().unwrap();
-        let server = start_server(&dir, &all).await;
-        TestBroker {
-            server,
-            dir,
-            settings: all,
-        }
-    }
-
-    pub async fn restart(self) -> TestBroker {
-        self.server.stop().await.unwrap();
-        let server = start_server(&self.dir, &self.settings).await;
-        TestBroker { server, ..self }
-    }
-
-    pub async fn client(&self) -> Client {
-        let stream = TcpStream::connect(self.server.local_addr()).await.unwrap();
-        Client { stream, sent: 0 }
-    }
-
-    pub async fn create_topic(&self, name: &str, partitions: i32) {
-        let topic = message!(CreatableTopic {
-            name: StrBytes::from(name),
-            num_partitions: partitions,
-            replication_factor: 1,
-        });
-        let request = message!(CreateTopicsRequest {
-            topics: vec![topic],
-            timeout_ms: 10_000,
-        });
-        let response = self.client().await.call(&request, 7).await;
-        assert_eq!(response.topics[0].error_code, 0, "{response:?}");
-    }
-}
-
-async fn start_server(dir: &TempDir, settings: &[(&str, &str)]) -> Server {
-    let log_dir = dir.path().join("data");
-    std::fs::create_dir_all(&log_dir).unwrap();
-    let mut properties = std::collections::BTreeMap::new();
-    for (name, value) in settings {
-        properties.insert((*name).to_owned(), (*value).to_owned());
-    }
-    properties.insert("listeners".to_owned(), "PLAINTEXT://127.0.0.1:0".to_owned());
-    properties.insert("log.dirs".to_owned(), log_dir.to_str().unwrap().to_owned());
-    Server::start(BrokerConfig::from_properties(&properties).unwrap())
-        .await
-        .unwrap()
-}
-
-/// One connection.
-pub struct Client {
-    stream: TcpStream,
-    sent: i32,
+pub async fn create_topic(broker: &TestBroker, name: &str, partitions: i32) {
+    let topic = message!(CreatableTopic {
+        name: StrBytes::from(name),
+        num_partitions: partitions,
+        replication_factor: 1,
+    });
+    let request = message!(CreateTopicsRequest {
+        topics: vec![topic],
+        timeout_ms: 10_000,
+    });
+    let response = broker.connect().await.call(&request, 7).await;
+    assert_eq!(response.topics[0].error_code, 0, "{response:?}");
 }
 
 impl Client {
-    pub async fn send<R: RequestResponsePair>(&mut self, request: &R, version: i16) {
-        self.sent += 1;
-        let frame = encode_request(request, version, self.sent, "tester").unwrap();
-        self.stream.write_all(&frame).await.unwrap();
-    }
-
-    pub async fn receive<R: RequestResponsePair>(&mut self, version: i16) -> R::Response {
-        let reading = async {
-            let length = self.stream.read_i32().await.unwrap();
-            let mut frame = vec![0; usize::try_from(length).unwrap()];
-            self.stream.read_exact(&mut frame).await.unwrap();
-            frame
-        };
-        let frame = tokio::time::timeout(DEADLINE, reading)
-            .await
-            .expect("no answer in time");
-        decode_response::<R>(Bytes::from(frame), version).unwrap().1
-    }
-
-    pub async fn call<R: RequestResponsePair>(&mut self, request: &R, version: i16) -> R::Response {
-        self.send(request, version).await;
-        self.receive::<R>(version).await
-    }
-
     /// Joins with the id that the first answer gives.
     pub async fn join_new(&mut self, group: &str) -> JoinGroupResponse {
         let first = self.call(&join(group, ""), 9).await;
