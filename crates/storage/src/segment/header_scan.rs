@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use lastword_record::{BATCH_HEADER_BYTES, BatchHeader};
 
+use super::files::SegmentFiles;
 use crate::dir::File;
 use crate::error::StorageError;
+use crate::file_name::SegmentFile;
 
 /// Small batches come several to a read, big ones need one read each.
 const BLOCK_BYTES: usize = 8 * 1024;
@@ -31,7 +33,7 @@ impl BatchPosition {
 /// The batch headers of a range of a segment's log.
 pub struct HeaderScan {
     file: Arc<dyn File>,
-    path: String,
+    files: Arc<SegmentFiles>,
     position: u32,
     end: u32,
     /// The next batch's base offset must not be below.
@@ -45,13 +47,13 @@ pub struct HeaderScan {
 impl HeaderScan {
     pub(super) fn new(
         file: Arc<dyn File>,
-        path: String,
-        base_offset: i64,
+        files: &Arc<SegmentFiles>,
         range: std::ops::Range<u32>,
     ) -> HeaderScan {
+        let base_offset = files.base_offset;
         HeaderScan {
             file,
-            path,
+            files: Arc::clone(files),
             position: range.start,
             end: range.end,
             least_offset: base_offset,
@@ -64,6 +66,12 @@ impl HeaderScan {
     /// Where the next batch is expected. After an error: where the damage begins.
     pub fn position(&self) -> u32 {
         self.position
+    }
+
+    /// Back to the batch that was just returned; its block need not be read again.
+    pub(super) fn back_to(&mut self, batch: &BatchPosition) {
+        self.position = batch.position;
+        self.least_offset = batch.header.base_offset;
     }
 
     /// The next batch, `None` at the end of the range. After an error the scan stays where it is.
@@ -99,7 +107,9 @@ impl HeaderScan {
             let count = self
                 .file
                 .read_full_at(&mut self.block, self.position.into())
-                .map_err(|source| StorageError::io("read", self.path.clone(), source))?;
+                .map_err(|source| {
+                    StorageError::io("read", self.files.path(SegmentFile::Log), source)
+                })?;
             self.block.truncate(count);
             self.block_position = self.position;
         }
@@ -108,7 +118,11 @@ impl HeaderScan {
     }
 
     fn corrupt(&self, reason: String) -> StorageError {
-        StorageError::corrupt_segment(self.path.clone(), self.position.into(), reason)
+        StorageError::corrupt_segment(
+            self.files.path(SegmentFile::Log),
+            self.position.into(),
+            reason,
+        )
     }
 }
 

@@ -6,7 +6,7 @@
 use lastword_record::{Decompressor, RecordBatch};
 
 use super::offset_index::OffsetEntry;
-use super::{BatchPosition, Segment, offset_index, time_index};
+use super::{BatchPosition, HeaderScan, Segment, offset_index, time_index};
 use crate::error::StorageError;
 
 /// After so many wrong entries the search begins at the start of the segment.
@@ -23,9 +23,10 @@ pub struct TimestampedOffset {
 impl Segment {
     /// The first batch whose last offset is not below `offset`; `None` when there is none.
     pub fn position_of(&self, offset: i64) -> Result<Option<BatchPosition>, StorageError> {
-        let end = self.size_bytes();
-        let start = self.indexed_start(offset, end)?;
-        let mut scan = self.scan_headers(start, end);
+        if offset >= self.next_offset() {
+            return Ok(None);
+        }
+        let mut scan = self.indexed_scan(offset, self.size_bytes())?;
         while let Some(batch) = scan.next_batch()? {
             if batch.header.last_offset() >= offset {
                 return Ok(Some(batch));
@@ -34,10 +35,10 @@ impl Segment {
         Ok(None)
     }
 
-    /// Where to begin a search for `offset`: the start of a batch not behind the one that has it.
-    fn indexed_start(&self, offset: i64, end: u32) -> Result<u32, StorageError> {
+    /// A walk that begins at a batch not behind the one that has `offset`.
+    fn indexed_scan(&self, offset: i64, end: u32) -> Result<HeaderScan, StorageError> {
         if offset <= self.base_offset() {
-            return Ok(0);
+            return Ok(self.scan_headers(0, end));
         }
         let mut count = offset_index::floor_count(&self.offset_index, self.base_offset(), offset)?;
         for _ in 0..MOST_ENTRIES_TRIED {
@@ -49,8 +50,10 @@ impl Segment {
                 break;
             };
             let entry = OffsetEntry::decode(&entry, self.base_offset());
-            if entry.offset <= offset && self.leads_to_its_batch(entry, end)? {
-                return Ok(entry.position);
+            if entry.offset <= offset
+                && let Some(scan) = self.scan_from_entry(entry, end)?
+            {
+                return Ok(scan);
             }
             tracing::debug!(
                 log = self.log_path(),
@@ -58,15 +61,24 @@ impl Segment {
                 "an index entry leads to a wrong batch"
             );
         }
-        Ok(0)
+        Ok(self.scan_headers(0, end))
     }
 
-    /// Whether an entry tells the truth as far as a search needs it. Kafka up to 3.9 wrote one entry for several
-    /// batches: the last offset of the last one, the position of the first one.
-    fn leads_to_its_batch(&self, entry: OffsetEntry, end: u32) -> Result<bool, StorageError> {
-        match self.scan_headers(entry.position, end).next_batch() {
-            Ok(Some(batch)) => Ok(batch.header.last_offset() <= entry.offset),
-            Ok(None) | Err(StorageError::CorruptSegment { .. }) => Ok(false),
+    /// A walk from the batch that an entry leads to; `None` when the entry does not tell the truth, as far as a search
+    /// needs it. Kafka up to 3.9 wrote one entry for several batches: last offset of the last one, position of the
+    /// first one.
+    fn scan_from_entry(
+        &self,
+        entry: OffsetEntry,
+        end: u32,
+    ) -> Result<Option<HeaderScan>, StorageError> {
+        let mut scan = self.scan_headers(entry.position, end);
+        match scan.next_batch() {
+            Ok(Some(batch)) if batch.header.last_offset() <= entry.offset => {
+                scan.back_to(&batch);
+                Ok(Some(scan))
+            }
+            Ok(_) | Err(StorageError::CorruptSegment { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -84,8 +96,7 @@ impl Segment {
         }
         let end = self.size_bytes();
         let start_offset = self.time_indexed_offset(timestamp)?.max(from_offset);
-        let start = self.indexed_start(start_offset, end)?;
-        let mut scan = self.scan_headers(start, end);
+        let mut scan = self.indexed_scan(start_offset, end)?;
         while let Some(batch) = scan.next_batch()? {
             if batch.header.max_timestamp >= timestamp
                 && batch.header.last_offset() >= from_offset

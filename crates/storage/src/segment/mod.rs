@@ -260,12 +260,10 @@ impl Segment {
 
     /// Walks the batch headers in `[from_position, to_position)`; both are ends of batches.
     pub fn scan_headers(&self, from_position: u32, to_position: u32) -> HeaderScan {
-        let range = from_position..to_position;
         HeaderScan::new(
             Arc::clone(&self.log),
-            self.log_path(),
-            self.base_offset(),
-            range,
+            &self.files,
+            from_position..to_position,
         )
     }
 

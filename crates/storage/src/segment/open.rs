@@ -105,7 +105,7 @@ fn open_indexes(
 
 /// The end of the log by way of its indexes. `None`: they are not this log's, or stop too early.
 fn read_tail(
-    files: &SegmentFiles,
+    files: &Arc<SegmentFiles>,
     log: &Arc<dyn File>,
     log_bytes: u32,
     settings: IndexSettings,
@@ -159,7 +159,7 @@ fn read_tail(
 /// Whether the batch that a time entry names has its timestamp: the last entry is taken for the segment's largest
 /// timestamp, which retention goes by. A damaged log is no reason to give up an index.
 fn is_timestamp_of_batch(
-    files: &SegmentFiles,
+    files: &Arc<SegmentFiles>,
     log: &Arc<dyn File>,
     log_bytes: u32,
     offset_index: &OffsetIndex,
@@ -235,7 +235,7 @@ fn ends(count: u32) -> impl Iterator<Item = u32> {
 
 /// Writes both indexes anew by the headers of the log, as far as it is whole.
 fn build_indexes(
-    files: &SegmentFiles,
+    files: &Arc<SegmentFiles>,
     log: &Arc<dyn File>,
     log_bytes: u32,
     settings: IndexSettings,
@@ -305,13 +305,8 @@ fn whole_batch(scan: &mut HeaderScan) -> Result<Option<super::BatchPosition>, St
     }
 }
 
-fn header_scan(files: &SegmentFiles, log: &Arc<dyn File>, from: u32, to: u32) -> HeaderScan {
-    HeaderScan::new(
-        Arc::clone(log),
-        files.path(SegmentFile::Log),
-        files.base_offset,
-        from..to,
-    )
+fn header_scan(files: &Arc<SegmentFiles>, log: &Arc<dyn File>, from: u32, to: u32) -> HeaderScan {
+    HeaderScan::new(Arc::clone(log), files, from..to)
 }
 
 impl Segment {
