@@ -105,7 +105,7 @@ mod tests {
     fn what_is_too_large_for_a_batch_is_split_in_order() {
         let records: Vec<_> = (0..10).map(|n| record(&n.to_string(), 300)).collect();
         let bytes = encode(&records, 5, 1024).unwrap();
-        assert_eq!(batch_sizes(&bytes), [2, 2, 2, 2, 2]);
+        assert_eq!(batch_sizes(&bytes), [3, 3, 3, 1]);
         assert!(RecordBatches::new(&bytes).all(|batch| batch.unwrap().bytes().len() <= 1024));
     }
 
