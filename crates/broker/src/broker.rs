@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lastword_protocol::StrBytes;
-use lastword_storage::{Clock, LogManager};
+use lastword_storage::{Clock, LogCleaner, LogManager};
+use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
 use crate::coordinator::Groups;
+use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::metadata::MetadataStore;
 use crate::partition::PartitionTable;
@@ -41,12 +43,18 @@ pub struct Broker {
     pub clock: Clock,
     /// The log engine. Only `partition/`, `topics` and `server` use it.
     pub logs: Arc<LogManager>,
+    /// The cleaner threads of compacted topics.
+    pub cleaner: LogCleaner,
     /// Every partition served.
     pub partitions: Arc<PartitionTable>,
     /// Topics, their ids and configs; swapped whole.
     pub metadata: MetadataStore,
     /// Incremental fetch sessions (KIP-227).
     pub fetch_sessions: FetchSessions,
+    /// What record data on its way to clients may take.
+    pub fetch_memory: FetchMemory,
+    /// True once the broker stops: waits for events end.
+    pub stopping: watch::Receiver<bool>,
     /// Producer ids for idempotent producers.
     pub producer_ids: ProducerIds,
     /// The group coordinator.

@@ -5,8 +5,8 @@
 //! full nothing more is read, so a client that does not read its answers stops being served and
 //! costs a bounded amount of memory.
 //!
-//! A frame's bytes are taken from the broker's request memory before its body is read, and given
-//! back when its handler has returned. What a client sends can close its own connection, with one
+//! What a frame may take once decoded is charged to the broker's request memory before its body is
+//! read, and given back when its handler has returned. What a client sends can close its own connection, with one
 //! rate-limited log line, and nothing else.
 
 use std::io::{self, IoSlice};
@@ -37,6 +37,8 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOWEST_BYTES_PER_SECOND: usize = 256 * 1024;
 /// A client that takes no byte of its answer for this long is gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may still take once the broker stops.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Read ahead by this much.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// An idle connection gives its read buffer back after this long.
@@ -51,6 +53,8 @@ struct Close(String);
 pub(crate) struct ConnectionLimits {
     /// Bytes of requests in work over all connections.
     pub(crate) request_memory: Semaphore,
+    /// All of it.
+    pub(crate) request_memory_bytes: usize,
     pub(crate) max_request_bytes: usize,
     pub(crate) idle_timeout: Duration,
 }
@@ -65,8 +69,8 @@ pub(crate) async fn serve(
 ) {
     let (read_half, write_half) = stream.into_split();
     let (sender, receiver) = mpsc::channel(MAX_PIPELINED);
-    let reading = read_requests(&broker, &limits, read_half, peer, stop, sender);
-    let writing = write_replies(write_half, receiver);
+    let reading = read_requests(&broker, &limits, read_half, peer, stop.clone(), sender);
+    let writing = write_replies(write_half, receiver, stop.clone());
     // The reader's end drops the queue: the writer finishes what was begun, then ends as well.
     let (read, written) = tokio::join!(
         async {
@@ -155,10 +159,10 @@ impl FrameReader {
         self.first = false;
         let begun = Instant::now() + FRAME_TIMEOUT;
         self.fill(PEEK_BYTES, begun).await?;
-        let length = self.frame_length(limits)?;
+        let (length, charge) = self.frame_length(limits)?;
         let permit = limits
             .request_memory
-            .acquire_many(u32::try_from(length).unwrap_or(u32::MAX))
+            .acquire_many(charge)
             .await
             .map_err(|_| Close("the broker is stopping".to_owned()))?;
         let allowance = Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64);
@@ -199,7 +203,8 @@ impl FrameReader {
         }
     }
 
-    fn frame_length(&self, limits: &ConnectionLimits) -> Result<usize, Close> {
+    /// Bytes of the frame, and what it may take in memory once decoded.
+    fn frame_length(&self, limits: &ConnectionLimits) -> Result<(usize, u32), Close> {
         let Some([a, b, c, d, key_high, key_low, ..]) = self.buffer.get(..PEEK_BYTES) else {
             return Err(Close("short frame".to_owned()));
         };
@@ -209,14 +214,19 @@ impl FrameReader {
         let Some(api_key) = ApiKey::from_i16(key) else {
             return Err(Close(format!("unknown api key {key}")));
         };
-        let limit = api_key.body_limit().bytes();
+        let body = api_key.body_limit();
+        let limit = body.bytes();
         if length > limit {
             let name = api_key.name();
             return Err(Close(format!(
                 "a {name} request of {length} bytes, allowed: {limit}"
             )));
         }
-        Ok(length)
+        // One request of the largest size always fits.
+        let charge = length
+            .saturating_mul(body.expansion())
+            .min(limits.request_memory_bytes);
+        Ok((length, u32::try_from(charge).unwrap_or(u32::MAX)))
     }
 
     async fn fill(&mut self, bytes: usize, deadline: Instant) -> Result<(), Close> {
@@ -248,12 +258,18 @@ fn read_failed(error: io::Error) -> Close {
 async fn write_replies(
     mut stream: OwnedWriteHalf,
     mut replies: mpsc::Receiver<Reply>,
+    mut stop: watch::Receiver<bool>,
 ) -> Result<(), Close> {
     while let Some(mut reply) = replies.recv().await {
         let frame = loop {
             match reply {
                 Reply::Now(frame) => break frame,
-                Reply::Later(future) => reply = future.await,
+                Reply::Later(future) => {
+                    reply = tokio::select! {
+                        reply = future => reply,
+                        () = stopped(&mut stop) => return Ok(()),
+                    }
+                }
                 Reply::Nothing => break ResponseFrame::default(),
                 Reply::Close(reason) => return Err(Close(reason)),
             }
@@ -261,6 +277,13 @@ async fn write_replies(
         write_frame(&mut stream, frame).await?;
     }
     Ok(())
+}
+
+/// Ready when the broker has been stopping for a while. Durable answers come within that time;
+/// a wait for events that may never come is not finished.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stopping| stopping).await;
+    tokio::time::sleep(STOP_GRACE).await;
 }
 
 async fn write_frame(stream: &mut OwnedWriteHalf, frame: ResponseFrame) -> Result<(), Close> {

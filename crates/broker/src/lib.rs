@@ -29,6 +29,7 @@ mod connection;
 pub mod coordinator;
 mod dispatch;
 pub mod error_map;
+pub mod fetch_memory;
 pub mod fetch_session;
 pub mod metadata;
 pub mod partition;

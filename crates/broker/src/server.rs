@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use lastword_record::TopicPartition;
 use lastword_storage::manager::{Background, start_background};
-use lastword_storage::{Clock, Dir, FsDir, Identity, LogManager, LogManagerConfig, StorageError};
+use lastword_storage::{
+    Clock, Dir, FsDir, Identity, LogCleaner, LogManager, LogManagerConfig, StorageError,
+};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -21,9 +23,10 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::{Broker, Endpoint};
 use crate::config::BrokerConfig;
-use crate::coordinator::{Groups, groups};
 use crate::connection::{self, ConnectionLimits};
+use crate::coordinator::{Groups, groups};
 use crate::error_map::ApiError;
+use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage};
 use crate::partition::PartitionTable;
@@ -91,14 +94,15 @@ impl Server {
                 address: config.listen_address(),
                 source,
             })?;
-        let broker = tokio::task::spawn_blocking(move || open(config, local_addr))
+        let (stop, stopping) = watch::channel(false);
+        let stop_seen = stopping.clone();
+        let broker = tokio::task::spawn_blocking(move || open(config, local_addr, stop_seen))
             .await
             .map_err(|error| ServerError::Internal(error.to_string()))??;
         let broker = Arc::new(broker);
         let background = start_background(&broker.logs)
             .map_err(|error| ServerError::Internal(format!("cannot start a thread: {error}")))?;
         groups::start(&broker);
-        let (stop, stopping) = watch::channel(false);
         let accepting = tokio::spawn(accept(broker.clone(), listener, stopping));
         Ok(Server {
             broker,
@@ -126,6 +130,7 @@ impl Server {
         let _ = self.accepting.await;
         let (broker, background) = (self.broker, self.background);
         let closing = move || {
+            broker.cleaner.stop();
             background.stop();
             let closed = broker.logs.close();
             broker.partitions.clear();
@@ -146,7 +151,11 @@ async fn listen(config: &BrokerConfig) -> Result<TcpListener, ServerError> {
 }
 
 /// Opens the data directory and makes the broker. Blocks.
-fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerError> {
+fn open(
+    config: BrokerConfig,
+    local_addr: SocketAddr,
+    stopping: watch::Receiver<bool>,
+) -> Result<Broker, ServerError> {
     let path = config.log_dir.clone();
     let dir: Arc<dyn Dir> =
         Arc::new(FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?);
@@ -184,6 +193,7 @@ fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerEr
         },
     )?;
     let cluster = logs.cluster();
+    let cleaner = LogCleaner::start(logs.clone(), config.cleaner.clone())?;
     let broker = Broker {
         cluster_id: cluster.cluster_id.as_str().into(),
         node_id: config.node_id,
@@ -200,8 +210,11 @@ fn open(config: BrokerConfig, local_addr: SocketAddr) -> Result<Broker, ServerEr
         partitions,
         metadata,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots),
+        fetch_memory: FetchMemory::default(),
+        stopping,
         producer_ids: ProducerIds::default(),
         logs,
+        cleaner,
         config,
     };
     restore_topics(&broker)?;
@@ -257,6 +270,7 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
 async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receiver<bool>) {
     let limits = Arc::new(ConnectionLimits {
         request_memory: Semaphore::new(broker.config.request_memory_bytes),
+        request_memory_bytes: broker.config.request_memory_bytes,
         max_request_bytes: broker.config.max_request_bytes,
         idle_timeout: broker.config.connections_max_idle,
     });

@@ -165,6 +165,7 @@ pub fn set_topic_configs(
     for partition in broker.partitions.of_topic(&topic.name) {
         partition.log().update_config(log_config.clone());
     }
+    broker.cleaner.wake();
     Ok(())
 }
 
@@ -191,6 +192,7 @@ pub fn set_broker_configs(
             partition.log().update_config(log_config.clone());
         }
     }
+    broker.cleaner.wake();
     Ok(())
 }
 

@@ -19,15 +19,24 @@ pub enum BodyLimit {
 }
 
 impl BodyLimit {
-    /// The limit in bytes.
-    ///
-    /// A decoded message is larger than its wire form, at worst some 40 times; these limits keep
-    /// that product small.
+    /// The longest request in bytes.
     pub fn bytes(self) -> usize {
         match self {
             BodyLimit::Records => usize::MAX,
             BodyLimit::State => 16 * 1024 * 1024,
-            BodyLimit::Names => 2 * 1024 * 1024,
+            BodyLimit::Names => 1024 * 1024,
+        }
+    }
+
+    /// How many times its wire form a request may take in memory, decoded.
+    ///
+    /// An array of empty names grows most: three bytes on the wire become a struct of a hundred.
+    /// Entries per partition carry integers, which do not grow much; record data does not grow.
+    pub fn expansion(self) -> usize {
+        match self {
+            BodyLimit::Records => 1,
+            BodyLimit::State => 8,
+            BodyLimit::Names => 40,
         }
     }
 }
@@ -85,7 +94,7 @@ apis! {
     ListOffsets = 2, ListOffsetsRequest, 1..=11, State;
     Metadata = 3, MetadataRequest, 0..=13, Names;
     OffsetCommit = 8, OffsetCommitRequest, 2..=10, State;
-    OffsetFetch = 9, OffsetFetchRequest, 1..=10, State;
+    OffsetFetch = 9, OffsetFetchRequest, 1..=10, Names;
     FindCoordinator = 10, FindCoordinatorRequest, 0..=6, Names;
     JoinGroup = 11, JoinGroupRequest, 0..=9, State;
     Heartbeat = 12, HeartbeatRequest, 0..=4, Names;
@@ -100,10 +109,10 @@ apis! {
     DeleteRecords = 21, DeleteRecordsRequest, 0..=2, Names;
     InitProducerId = 22, InitProducerIdRequest, 0..=5, Names;
     OffsetForLeaderEpoch = 23, OffsetForLeaderEpochRequest, 2..=4, State;
-    AddPartitionsToTxn = 24, AddPartitionsToTxnRequest, 0..=5, State;
+    AddPartitionsToTxn = 24, AddPartitionsToTxnRequest, 0..=5, Names;
     AddOffsetsToTxn = 25, AddOffsetsToTxnRequest, 0..=4, Names;
     EndTxn = 26, EndTxnRequest, 0..=5, Names;
-    WriteTxnMarkers = 27, WriteTxnMarkersRequest, 1..=2, State;
+    WriteTxnMarkers = 27, WriteTxnMarkersRequest, 1..=2, Names;
     TxnOffsetCommit = 28, TxnOffsetCommitRequest, 0..=5, State;
     DescribeAcls = 29, DescribeAclsRequest, 1..=3, Names;
     CreateAcls = 30, CreateAclsRequest, 1..=3, Names;

@@ -4,6 +4,7 @@ use kafka_wire_core::{ApiVersion, KafkaEncode, Uuid};
 use crate::frame::{FrameError, request_length};
 use crate::header::{HeaderError, RequestHeader};
 use crate::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use crate::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use crate::messages::{ApiVersionsRequest, FetchResponse, MetadataRequest, ProduceRequest};
 use crate::{ApiKey, ErrorCode, client, message, request, response};
 
@@ -164,4 +165,30 @@ fn error_codes_are_named_once_and_found_by_number() {
     assert_eq!(ErrorCode::InvalidRecord.code(), 87);
     assert_eq!(ErrorCode::InvalidRecord.name(), "INVALID_RECORD");
     assert_eq!(ErrorCode::from_code(999), None);
+}
+
+#[test]
+fn a_produce_request_of_very_many_partitions_is_refused_before_it_is_built() {
+    let request = |partitions: usize| {
+        message!(ProduceRequest {
+            topic_data: vec![message!(TopicProduceData {
+                name: "t".into(),
+                partition_data: vec![PartitionProduceData::default(); partitions],
+            })],
+        })
+    };
+    for version in 3..=12 {
+        for (partitions, accepted) in [(1, true), (19_000, true), (30_000, false)] {
+            let mut body = BytesMut::new();
+            request(partitions)
+                .encode_into(&mut body, ApiVersion::new(version))
+                .unwrap();
+            let decoded = request::decode::<ProduceRequest>(body.freeze(), version);
+            assert_eq!(
+                decoded.is_ok(),
+                accepted,
+                "v{version}, {partitions} partitions"
+            );
+        }
+    }
 }

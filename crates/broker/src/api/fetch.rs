@@ -15,6 +15,7 @@
 //! (KIP-392). 12 flexible, diverging epochs (never: there is one epoch). 13 topic ids (KIP-516).
 //! 15 replica state. 16 leader hints. 17 directory ids. 18 high watermark of followers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
+use crate::fetch_memory::{FetchShare, SHORT_BYTES};
 use crate::fetch_session::{FetchItem, FinishContext};
 use crate::partition::{Fetched, Partition, run_blocking};
 
@@ -120,6 +122,7 @@ async fn plan_or_wait(
         return planned;
     }
     let wake = Arc::new(Notify::new());
+    let mut stopping = broker.stopping.clone();
     loop {
         // Registered for what was not seen yet; dropped, and so left, before the next look.
         let registrations: Vec<_> = planned
@@ -130,13 +133,15 @@ async fn plan_or_wait(
                 Some(partition.register(fetched.offsets.high_watermark + 1, &wake))
             })
             .collect();
-        let timed_out = tokio::time::timeout_at(deadline, wake.notified())
-            .await
-            .is_err();
+        let is_over = tokio::select! {
+            () = wake.notified() => false,
+            () = tokio::time::sleep_until(deadline) => true,
+            _ = stopping.wait_for(|&stopping| stopping) => true,
+        };
         drop(registrations);
         let items = planned.into_iter().map(|planned| planned.item).collect();
         planned = plan(broker, items, limits);
-        if timed_out || is_sufficient(&planned, limits) {
+        if is_over || is_sufficient(&planned, limits) {
             return planned;
         }
     }
@@ -207,9 +212,9 @@ async fn respond(
     limits: Limits,
     finish: FinishContext,
 ) -> Reply {
-    let bytes: usize = planned.iter().map(size_bytes).sum();
+    let (planned, bytes, share) = share_of_memory(broker, planned, limits).await;
     let committed = matches!(limits.isolation, Isolation::LastStable);
-    let read = move || read_all(planned, committed);
+    let read = move || read_all(planned, committed, &share);
     let answers = if bytes <= INLINE_READ_BYTES {
         read()
     } else {
@@ -233,15 +238,40 @@ async fn respond(
     ))
 }
 
-fn read_all(planned: Vec<Planned>, committed: bool) -> Vec<(FetchItem, PartitionData)> {
+/// Takes memory for the answer; when it is short, the answer is planned anew, and small.
+async fn share_of_memory(
+    broker: &Broker,
+    planned: Vec<Planned>,
+    limits: Limits,
+) -> (Vec<Planned>, usize, Arc<FetchShare>) {
+    let bytes: usize = planned.iter().map(size_bytes).sum();
+    if let Some(share) = broker.fetch_memory.try_take(bytes) {
+        return (planned, bytes, share);
+    }
+    let limits = Limits {
+        max_bytes: limits.max_bytes.min(SHORT_BYTES),
+        ..limits
+    };
+    let items = planned.into_iter().map(|planned| planned.item).collect();
+    let planned = plan(broker, items, limits);
+    let bytes = planned.iter().map(size_bytes).sum();
+    let share = broker.fetch_memory.take(bytes).await;
+    (planned, bytes, share)
+}
+
+fn read_all(
+    planned: Vec<Planned>,
+    committed: bool,
+    share: &Arc<FetchShare>,
+) -> Vec<(FetchItem, PartitionData)> {
     planned
         .into_iter()
         .map(|planned| {
             let index = planned.item.key.partition;
-            let data = match planned
+            let read = planned
                 .outcome
-                .and_then(|fetched| read(index, fetched, committed))
-            {
+                .and_then(|fetched| read(index, fetched, committed, share));
+            let data = match read {
                 Ok(data) => data,
                 Err(error) => message!(PartitionData {
                     partition_index: index,
@@ -255,7 +285,12 @@ fn read_all(planned: Vec<Planned>, committed: bool) -> Vec<(FetchItem, Partition
         .collect()
 }
 
-fn read(index: i32, fetched: Fetched, committed: bool) -> Result<PartitionData, ApiError> {
+fn read(
+    index: i32,
+    fetched: Fetched,
+    committed: bool,
+    share: &Arc<FetchShare>,
+) -> Result<PartitionData, ApiError> {
     let Fetched { offsets, data } = fetched;
     let mut aborted = committed.then(Vec::new);
     let mut records = Bytes::new();
@@ -263,10 +298,10 @@ fn read(index: i32, fetched: Fetched, committed: bool) -> Result<PartitionData, 
         if let Some(aborted) = &mut aborted {
             aborted.extend(aborted_of(&data));
         }
-        let mut buffer = Vec::with_capacity(data.len_bytes());
-        data.read_into(&mut buffer)
+        let mut buffer = share.buffer(data.len_bytes());
+        let len = read_slices(&data, &mut buffer)
             .map_err(|error| StorageError::io("read", "a segment", error))?;
-        records = buffer.into();
+        records = share.bytes(buffer, len);
     }
     Ok(message!(PartitionData {
         partition_index: index,
@@ -276,6 +311,24 @@ fn read(index: i32, fetched: Fetched, committed: bool) -> Result<PartitionData, 
         aborted_transactions: aborted,
         records: Some(records),
     }))
+}
+
+/// Fills the buffer with the bytes of all slices; returns how many there are.
+fn read_slices(data: &FetchData, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    for slice in &data.slices {
+        let mut position = slice.position;
+        let end = filled + slice.len as usize;
+        while let Some(rest) = buffer.get_mut(filled..end).filter(|rest| !rest.is_empty()) {
+            let count = slice.segment.read_at(rest, position)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            filled += count;
+            position += u32::try_from(count).unwrap_or(u32::MAX);
+        }
+    }
+    Ok(filled)
 }
 
 fn aborted_of(data: &FetchData) -> impl Iterator<Item = AbortedTransaction> {

@@ -122,3 +122,14 @@ async fn deleting_a_topic_ends_the_waits_on_it() {
     let code = response.responses[0].partitions[0].error_code;
     assert_eq!(code, ErrorCode::UnknownTopicOrPartition.code());
 }
+
+#[tokio::test]
+async fn a_stopping_broker_answers_those_who_wait() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.connect().await;
+    client.create("t").await;
+    client.send(&fetch_request("t", 0, 120_000, 1), 12).await;
+    broker.server.stop().await.unwrap();
+    // Answered or closed, as the stop came after or before the request was read; never silent.
+    client.receive_frame().await;
+}
