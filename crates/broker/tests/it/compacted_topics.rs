@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use lastword_broker::topics::{NewTopic, create_topic};
 use lastword_protocol::ErrorCode;
 
-use crate::client::{Client, TestBroker, batch};
+use crate::client::{Client, DEADLINE, Read, TestBroker, batch, records};
 
 async fn create_compacted(broker: &TestBroker, name: &str) -> Client {
     let new_topic = NewTopic {
@@ -44,4 +47,83 @@ async fn an_empty_key_is_a_key() {
         .produce("t", batch(&[(Some(""), Some("1")), (Some(""), None)]))
         .await;
     assert_eq!((answer.error_code, answer.base_offset), (0, 0));
+}
+
+async fn fetch_all(client: &mut Client, topic: &str) -> Vec<Read> {
+    let mut all: Vec<Read> = Vec::new();
+    let mut offset = 0;
+    loop {
+        let fetched = client.fetch(topic, offset).await;
+        assert_eq!(fetched.error_code, 0);
+        let read = records(&fetched.records.unwrap());
+        let Some(last) = read.last() else { return all };
+        let next = last.0 + 1;
+        // A fetch in the middle of a batch gets the whole batch.
+        all.extend(read.into_iter().filter(|record| record.0 >= offset));
+        offset = next;
+    }
+}
+
+#[tokio::test]
+async fn the_cleaner_keeps_the_last_word_on_every_key_under_its_offset() {
+    let broker = TestBroker::start(&[("log.cleaner.backoff.ms", "50")]).await;
+    let new_topic = NewTopic {
+        name: "t".to_owned(),
+        partition_count: Some(1),
+        configs: [
+            ("cleanup.policy", "compact"),
+            ("internal.segment.bytes", "300"),
+            ("min.cleanable.dirty.ratio", "0.0"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into(),
+    };
+    let handles = broker.server.broker().clone();
+    tokio::task::spawn_blocking(move || create_topic(&handles, &new_topic))
+        .await
+        .unwrap()
+        .unwrap();
+    let mut client = broker.connect().await;
+    let mut model = BTreeMap::new();
+    for round in 0..6 {
+        for key in ["a", "b", "c", "d"] {
+            // One of the keys is not written in the last rounds, one is deleted by them.
+            if key == "d" && round > 2 {
+                continue;
+            }
+            let value = format!("{key}{round}");
+            let value = if key == "c" && round > 3 {
+                None
+            } else {
+                Some(value.as_str())
+            };
+            let answer = client.produce("t", batch(&[(Some(key), value)])).await;
+            assert_eq!(answer.error_code, 0);
+            model.insert(
+                key.to_owned(),
+                (answer.base_offset, value.map(str::to_owned)),
+            );
+        }
+    }
+    let end = client.fetch("t", 0).await.high_watermark;
+    // The active segment is never cleaned: an old value may stay as long as it is in there.
+    let deadline = Instant::now() + DEADLINE;
+    let left = loop {
+        let left = fetch_all(&mut client, "t").await;
+        if left.len() <= model.len() + 2 {
+            break left;
+        }
+        assert!(Instant::now() < deadline, "not cleaned: {left:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let mut last = BTreeMap::new();
+    for (offset, key, value) in &left {
+        last.insert(key.clone().unwrap(), (*offset, value.clone()));
+    }
+    assert_eq!(last, model);
+    assert!(left.is_sorted_by(|a, b| a.0 < b.0));
+    assert_eq!(client.fetch("t", 0).await.high_watermark, end);
+    // Offsets that are gone are not an error: the next record that exists is served.
+    let fetched = client.fetch("t", 1).await;
+    assert_eq!(fetched.error_code, 0);
 }
