@@ -8,6 +8,7 @@
 //! | topic in the metadata, some logs missing | makes the missing logs, empty |
 //! | topic among those being deleted | deletes what is left of its logs |
 //!
+//! One change at a time, from the metadata to the logs: see `MetadataStore::lock_topics`.
 //! Everything here blocks on the disk: call it through `partition::run_blocking`.
 
 use std::sync::Arc;
@@ -102,11 +103,16 @@ pub fn validate_new_topic(
 
 /// Creates a topic and serves it.
 pub fn create_topic(broker: &Broker, new_topic: &NewTopic) -> Result<Arc<TopicImage>, ApiError> {
+    let _changing = broker.metadata.lock_topics();
     let topic = broker.metadata.update(|image| {
         let topic = validate_new_topic(&broker.config, image, new_topic)?;
         Ok::<_, ApiError>((image.clone().with_topic(topic.clone()), topic))
     })?;
-    serve_topic(broker, &topic)?;
+    if let Err(error) = serve_topic(broker, &topic) {
+        // Told that it failed, nobody expects it to be there.
+        remove_topic(broker, &topic.name)?;
+        return Err(error);
+    }
     tracing::info!(topic = %topic.name, partitions = topic.partition_count, "created topic");
     Ok(Arc::new(topic))
 }
@@ -127,6 +133,7 @@ pub fn validate_growth(topic: &TopicImage, total_count: i32) -> Result<(), ApiEr
 
 /// Adds partitions up to `total_count`.
 pub fn create_partitions(broker: &Broker, name: &str, total_count: i32) -> Result<(), ApiError> {
+    let _changing = broker.metadata.lock_topics();
     let topic = broker.metadata.update(|image| {
         let topic = image
             .topic(name)
@@ -147,6 +154,7 @@ pub fn set_topic_configs(
     name: &str,
     change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
 ) -> Result<(), ApiError> {
+    let _changing = broker.metadata.lock_topics();
     let (topic, log_config) = broker.metadata.update(|image| {
         let topic = image
             .topic(name)
@@ -174,6 +182,7 @@ pub fn set_broker_configs(
     broker: &Broker,
     change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
 ) -> Result<(), ApiError> {
+    let _changing = broker.metadata.lock_topics();
     let updates = broker.metadata.update(|image| {
         let configs = change(image.broker_configs())?;
         let next = image.clone().with_broker_configs(configs);
@@ -198,6 +207,15 @@ pub fn set_broker_configs(
 
 /// Deletes a topic with its data.
 pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
+    let _changing = broker.metadata.lock_topics();
+    let topic = remove_topic(broker, name)?;
+    groups::topic_deleted(broker, &topic.name, topic.partition_count);
+    tracing::info!(topic = %topic.name, "deleted topic");
+    Ok(())
+}
+
+/// Takes a topic out of the metadata, and its logs off the disk.
+fn remove_topic(broker: &Broker, name: &str) -> Result<Arc<TopicImage>, ApiError> {
     let topic = broker.metadata.update(|image| {
         let topic = image
             .topic(name)
@@ -206,16 +224,22 @@ pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
         Ok::<_, ApiError>((image.clone().with_topic_deleting(name), topic))
     })?;
     let partitions = broker.partitions.remove(name);
+    for number in 0..topic.partition_count {
+        let topic_partition = TopicPartition {
+            topic: topic.name.clone(),
+            partition: number,
+        };
+        if broker.logs.get(&topic_partition).is_some() {
+            broker.logs.delete(&topic_partition)?;
+        }
+    }
     for partition in &partitions {
-        broker.logs.delete(partition.topic_partition())?;
         partition.wake_all();
     }
     broker
         .metadata
         .update(|image| Ok::<_, ApiError>((image.clone().without_deleting(topic.id), ())))?;
-    groups::topic_deleted(broker, &topic.name, topic.partition_count);
-    tracing::info!(topic = %topic.name, "deleted topic");
-    Ok(())
+    Ok(topic)
 }
 
 /// Makes the logs of a topic that are missing, and serves all of them.

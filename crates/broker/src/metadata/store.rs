@@ -2,8 +2,11 @@
 //!
 //! Readers load the image without a lock. `writer` orders the changes: the next image is durable
 //! before any reader sees it, and a change that cannot be written down does not happen.
+//!
+//! `topics` is held by whoever changes a topic, from the metadata to its logs, so that the two agree
+//! whatever is asked for at the same moment. It comes before `writer`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -14,6 +17,7 @@ use super::image::MetadataImage;
 pub struct MetadataStore {
     image: ArcSwap<MetadataImage>,
     writer: Mutex<MetadataFile>,
+    topics: Mutex<()>,
 }
 
 impl MetadataStore {
@@ -23,12 +27,18 @@ impl MetadataStore {
         Ok(MetadataStore {
             image: ArcSwap::from_pointee(image),
             writer: Mutex::new(file),
+            topics: Mutex::default(),
         })
     }
 
     /// The image at this moment.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.image.load_full()
+    }
+
+    /// Taken before a topic is changed, kept until its logs have followed.
+    pub fn lock_topics(&self) -> MutexGuard<'_, ()> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the image: `change` returns the next one, or an error and nothing happens.
