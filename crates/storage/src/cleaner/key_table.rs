@@ -200,9 +200,9 @@ impl KeyTable {
 
     fn grow(&mut self) {
         let old = std::mem::take(&mut self.slots);
-        // Fourfold, so that old and new together stay within five quarters of the new.
-        let slots = old.len().saturating_mul(4).min(self.max_slots);
-        self.resize(slots);
+        // Fourfold or more, so that old and new together stay within five quarters of the new.
+        let slots = old.len().saturating_mul(4);
+        self.resize(if slots > self.max_slots / 4 { self.max_slots } else { slots });
         for slot in old.into_iter().filter(|slot| slot[2] != 0) {
             let index = self.free_slot(slot[0]);
             self.slots[index] = slot;
