@@ -94,7 +94,7 @@ pub struct LogManager {
     cluster: MetaProperties,
     logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
     /// Partitions that could not be loaded, and why.
-    failed: BTreeMap<TopicPartition, String>,
+    failed: Mutex<BTreeMap<TopicPartition, String>>,
     /// Directories renamed by a deletion, to be removed by a tick.
     deleting: Mutex<Vec<String>>,
     timers: Mutex<Timers>,
@@ -144,7 +144,7 @@ impl LogManager {
             self.checkpoint()?;
         }
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        if logs.contains_key(topic_partition) || self.failed.contains_key(topic_partition) {
+        if logs.contains_key(topic_partition) || lock(&self.failed).contains_key(topic_partition) {
             return Err(StorageError::PartitionExists {
                 topic_partition: topic_partition.clone(),
             });
@@ -170,32 +170,37 @@ impl LogManager {
     }
 
     /// The partitions that could not be loaded, and why. Their files are left as they are.
-    pub fn failed(&self) -> &BTreeMap<TopicPartition, String> {
-        &self.failed
+    pub fn failed(&self) -> BTreeMap<TopicPartition, String> {
+        lock(&self.failed).clone()
     }
 
     /// Deletes a partition: gone from the directory's names, durably, when this returns; its files
-    /// are removed by a tick. Readers who hold segments finish.
+    /// are removed by a tick. Readers who hold segments finish. One that could not be loaded can be
+    /// deleted too.
     pub fn delete(&self, topic_partition: &TopicPartition) -> Result<(), StorageError> {
         self.check_open()?;
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(log) = logs.remove(topic_partition) else {
-            return Err(StorageError::UnknownPartition {
-                topic_partition: topic_partition.clone(),
-            });
-        };
-        log.close_for_deletion();
+        match logs.remove(topic_partition) {
+            Some(log) => log.close_for_deletion(),
+            None if lock(&self.failed).remove(topic_partition).is_some() => {}
+            None => {
+                return Err(StorageError::UnknownPartition {
+                    topic_partition: topic_partition.clone(),
+                });
+            }
+        }
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|error| {
             let error = std::io::Error::other(error.to_string());
             StorageError::io("read", "random bytes", error)
         })?;
+        let from = file_name::partition_dir(topic_partition);
         let to = file_name::deleting_dir(topic_partition, u128::from_be_bytes(id));
         let dir = &self.context.dir;
         let renamed = dir
-            .rename(log.partition_dir(), &to)
+            .rename(&from, &to)
             .and_then(|()| dir.sync_dir(""))
-            .map_err(|error| StorageError::io("rename", log.partition_dir(), error));
+            .map_err(|error| StorageError::io("rename", from, error));
         self.context.or_offline(renamed)?;
         drop(logs);
         self.context.forget_log_start_offset(topic_partition);
@@ -264,7 +269,7 @@ impl LogManager {
         }
         self.checkpoint()?;
         // A partition that could not be loaded must be verified again by the next start.
-        if self.failed.is_empty() {
+        if lock(&self.failed).is_empty() {
             let written = open::write_clean_marker(&*self.context.dir);
             self.context.or_offline(written)?;
         }

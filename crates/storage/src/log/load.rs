@@ -5,13 +5,14 @@
 //! 2. segments are opened; those below LogStartOffset, and indexes without a log, are removed
 //! 3. after an unclean stop: every batch from the recovery point on is verified. Only a torn tail of
 //!    the last segment is cut; damage anywhere else is an error, and nothing is changed
-//! 4. what was recovered is synced: only then may HighWatermark stand at its end
+//! 4. what was recovered must be synced before anybody sees the log, because HighWatermark stands at
+//!    its end: the manager does that once for all logs
 //! 5. producer state: newest usable snapshot, then the batches after it
 //!
 //! Every step can be interrupted and done again. Nothing is ever cut because of damage in the
 //! middle: the good records behind it may be all that is left of them.
 
-use std::ops::ControlFlow;
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +27,7 @@ use super::{
     DirectoryContext, Log, LogWriter, SegmentSet, index_settings, leftovers, replace, snapshots,
 };
 use crate::config::LogConfig;
-use crate::dir;
+use crate::dir::{self, Dir};
 use crate::error::StorageError;
 use crate::file_name::{self, LIVE, PartitionFile, SegmentFile};
 use crate::producer_state::{CompletedTransaction, ProducerStateManager};
@@ -63,11 +64,15 @@ pub(crate) fn create(
     config: LogConfig,
 ) -> Result<Arc<Log>, StorageError> {
     let partition_dir = file_name::partition_dir(topic_partition);
-    let made = context.dir.create_dir(&partition_dir);
-    made.map_err(|error| StorageError::io("create", partition_dir.as_str(), error))?;
-    let path = format!("{partition_dir}/{}", file_name::PARTITION_METADATA);
-    let metadata = format!("version: 0\ntopic_id: {topic_id}");
-    crate::checkpoint::write_atomically(&*context.dir, &path, metadata.as_bytes())?;
+    context.dir.create_dir(&partition_dir).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return StorageError::PartitionExists {
+                topic_partition: topic_partition.clone(),
+            };
+        }
+        StorageError::io("create", partition_dir.as_str(), error)
+    })?;
+    write_topic_id(&*context.dir, &partition_dir, topic_id)?;
     let request = LoadRequest {
         topic_partition: topic_partition.clone(),
         config,
@@ -79,6 +84,20 @@ pub(crate) fn create(
     let synced = context.dir.sync_dir("");
     synced.map_err(|error| StorageError::io("sync", "log directory", error))?;
     Ok(log)
+}
+
+/// Writes `partition.metadata`. Its name becomes durable with those of the first segment.
+fn write_topic_id(
+    dir: &dyn Dir,
+    partition_dir: &str,
+    topic_id: TopicId,
+) -> Result<(), StorageError> {
+    let path = format!("{partition_dir}/{}", file_name::PARTITION_METADATA);
+    let metadata = format!("version: 0\ntopic_id: {topic_id}");
+    let failed = |error| StorageError::io("write", path.as_str(), error);
+    let file = dir.create(&path).map_err(failed)?;
+    file.write_all_at(metadata.as_bytes(), 0).map_err(failed)?;
+    file.sync_data().map_err(failed)
 }
 
 /// Opens a log that is on disk.
@@ -113,7 +132,7 @@ pub(crate) fn load(
     if stored.unwrap_or_default() != leader_epochs {
         leader_epochs.write(&*context.dir, &loader.partition_dir)?;
     }
-    let topic_id = loader.read_topic_id()?;
+    let topic_id = read_topic_id(&*context.dir, &loader.partition_dir)?;
     let partition_dir = loader.partition_dir;
     let last_snapshot_offset = snapshots::list(&*context.dir, &partition_dir)?;
     let parts = Parts {
@@ -249,7 +268,7 @@ impl Loader<'_> {
         Ok(Arc::new(segment))
     }
 
-    /// Verifies what may not have reached the disk, and makes it durable.
+    /// Verifies what may not have reached the disk.
     fn recover_segments(&mut self, segments: &[Arc<Segment>]) -> Result<(), StorageError> {
         let Some((last, sealed)) = segments.split_last() else {
             return Ok(());
@@ -273,9 +292,6 @@ impl Loader<'_> {
         }
         if !self.request.is_clean || last.needs_recovery() {
             self.recover_tail(last)?;
-        }
-        if !self.request.is_clean {
-            replace::sync_partition_dir(&*self.context.dir, &self.partition_dir)?;
         }
         Ok(())
     }
@@ -325,7 +341,11 @@ impl Loader<'_> {
                 "cut a torn tail that was never acknowledged"
             );
         }
-        segment.sync()
+        // After an unclean stop one sync of everything follows, when all logs are loaded.
+        if self.request.is_clean {
+            segment.sync()?;
+        }
+        Ok(())
     }
 
     /// The batch of the recovery point; the start of the segment when that cannot be told.
@@ -356,7 +376,6 @@ impl Loader<'_> {
             index_settings(&self.request.config),
             self.now_ms(),
         )?;
-        segment.sync()?;
         replace::sync_partition_dir(&**dir, &self.partition_dir)?;
         for old in segments.drain(..) {
             warn!(
@@ -443,37 +462,24 @@ impl Loader<'_> {
         }
         Ok(())
     }
+}
 
-    /// The topic id of `partition.metadata`; zero when there is none.
-    fn read_topic_id(&self) -> Result<TopicId, StorageError> {
-        let path = format!("{}/{}", self.partition_dir, file_name::PARTITION_METADATA);
-        let bytes = match dir::read_file(&*self.context.dir, &path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(TopicId::ZERO),
-            Err(error) => return Err(StorageError::io("read", path, error)),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let found = text.lines().try_fold((), |(), line| {
-            match line
-                .strip_prefix("topic_id:")
-                .map(|id| TopicId::parse(id.trim()))
-            {
-                Some(id) => ControlFlow::Break(id),
-                None => ControlFlow::Continue(()),
-            }
-        });
-        match found {
-            ControlFlow::Break(Ok(id)) => Ok(id),
-            _ => {
-                let reason = "there is no topic id in it".to_string();
-                Err(StorageError::CorruptCheckpoint {
-                    file: path,
-                    line: 2,
-                    reason,
-                })
-            }
-        }
-    }
+/// The topic id of `partition.metadata`; zero when there is no such file.
+pub(crate) fn read_topic_id(dir: &dyn Dir, partition_dir: &str) -> Result<TopicId, StorageError> {
+    let path = format!("{partition_dir}/{}", file_name::PARTITION_METADATA);
+    let bytes = match dir::read_file(dir, &path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(TopicId::ZERO),
+        Err(error) => return Err(StorageError::io("read", path, error)),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let id = text.lines().find_map(|line| line.strip_prefix("topic_id:"));
+    let id = id.and_then(|id| TopicId::parse(id.trim()).ok());
+    id.ok_or_else(|| StorageError::CorruptCheckpoint {
+        file: path,
+        line: 2,
+        reason: "there is no topic id in it".to_string(),
+    })
 }
 
 /// Are there only zeros where a batch header should be?

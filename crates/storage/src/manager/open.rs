@@ -5,7 +5,7 @@
 //! 3. the clean-shutdown marker: note it, remove it, sync the directory. Before anything is
 //!    written, so that a crash from here on is never mistaken for a clean stop
 //! 4. checkpoints; an unreadable one counts as missing, which only costs time
-//! 5. load the partitions, several at a time
+//! 5. load the partitions, several at a time; after an unclean stop sync once for all of them
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
@@ -23,9 +23,9 @@ use crate::clock::Clock;
 use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
-use crate::file_name::{self, PartitionDir};
-use crate::log::load::{LoadRequest, load};
-use crate::log::{DirectoryContext, Log, lock};
+use crate::file_name::{self, PartitionDir, PartitionFile, SegmentFile};
+use crate::log::load::LoadRequest;
+use crate::log::{DirectoryContext, Log, load, lock};
 
 /// Kafka's content of the marker; nothing but its existence counts.
 const CLEAN_MARKER: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
@@ -44,7 +44,10 @@ pub(super) fn open(
     let recovery_points = read_checkpoint(&*dir, file_name::RECOVERY_POINT_CHECKPOINT)?;
     let log_start_offsets = read_checkpoint(&*dir, file_name::LOG_START_OFFSET_CHECKPOINT)?;
 
-    let (live, deleting) = list_partitions(&*dir)?;
+    let (mut live, deleting) = list_partitions(&*dir)?;
+    if !is_clean {
+        remove_half_created(&*dir, &mut live, &log_start_offsets)?;
+    }
     let requests: Vec<LoadRequest> = live
         .into_iter()
         .map(|topic_partition| LoadRequest {
@@ -87,7 +90,7 @@ pub(super) fn open(
         config,
         cluster,
         logs: RwLock::new(logs),
-        failed,
+        failed: Mutex::new(failed),
         deleting: Mutex::new(deleting),
         timers: Mutex::new(Timers::default()),
         checkpoint: Mutex::new(CheckpointState {
@@ -154,6 +157,54 @@ fn list_partitions(dir: &dyn Dir) -> Result<(Vec<TopicPartition>, Vec<String>), 
     Ok((live, deleting))
 }
 
+/// A power cut during a creation leaves a partition that nobody was told of: no topic id that can
+/// be read, no records, no start offset. It goes, so that the creation can be done again.
+fn remove_half_created(
+    dir: &dyn Dir,
+    live: &mut Vec<TopicPartition>,
+    log_start_offsets: &BTreeMap<TopicPartition, i64>,
+) -> Result<(), StorageError> {
+    let mut kept = Vec::with_capacity(live.len());
+    for topic_partition in live.drain(..) {
+        let name = file_name::partition_dir(&topic_partition);
+        let is_old = log_start_offsets.contains_key(&topic_partition);
+        if is_old || has_topic_id(dir, &name)? || has_records(dir, &name)? {
+            kept.push(topic_partition);
+            continue;
+        }
+        info!(partition = %topic_partition, "removing a partition whose creation was interrupted");
+        super::tick::remove_tree(dir, &name)
+            .map_err(|error| StorageError::io("remove", name, error))?;
+    }
+    *live = kept;
+    Ok(())
+}
+
+fn has_topic_id(dir: &dyn Dir, partition_dir: &str) -> Result<bool, StorageError> {
+    match load::read_topic_id(dir, partition_dir) {
+        Ok(topic_id) => Ok(!topic_id.is_zero()),
+        Err(StorageError::CorruptCheckpoint { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn has_records(dir: &dyn Dir, partition_dir: &str) -> Result<bool, StorageError> {
+    let entries = dir
+        .list(partition_dir)
+        .map_err(|error| StorageError::io("list", partition_dir, error))?;
+    Ok(entries.iter().any(|entry| {
+        let file = file_name::parse_partition_file(&entry.name);
+        let is_log = matches!(
+            file,
+            PartitionFile::Segment {
+                file: SegmentFile::Log,
+                ..
+            }
+        );
+        is_log && entry.size_bytes > 0
+    }))
+}
+
 /// Removes `<name>.tmp` of the files that are replaced as a whole. Foreign files stay.
 fn remove_half_written(dir: &dyn Dir, name: &str) -> Result<(), StorageError> {
     const REPLACED: [&str; 6] = [
@@ -188,7 +239,7 @@ fn load_all(
     let results = Mutex::new(Vec::with_capacity(requests.len()));
     let work = || {
         while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = load(context, request.clone());
+            let result = load::load(context, request.clone());
             let has_failed_disk = result.as_ref().is_err_and(StorageError::is_io);
             lock(&results).push((request.topic_partition.clone(), result));
             if has_failed_disk {

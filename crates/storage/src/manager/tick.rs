@@ -125,7 +125,7 @@ fn remove_deleted(manager: &LogManager) {
     }
 }
 
-fn remove_tree(dir: &dyn Dir, path: &str) -> io::Result<()> {
+pub(super) fn remove_tree(dir: &dyn Dir, path: &str) -> io::Result<()> {
     let entries = match dir.list(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         result => result?,

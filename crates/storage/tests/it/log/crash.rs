@@ -3,6 +3,7 @@
 //! Each test runs the same work again and again, lets the disk stop at operation 0, 1, 2, ... until
 //! the work gets through, and opens what every crash model leaves.
 
+use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::dir::CrashModel;
 use lastword_storage::{AppendOrigin, Isolation, StorageError};
 
@@ -175,6 +176,89 @@ fn what_was_acknowledged_or_read_is_there_after_any_crash() {
         });
         if !scene.dir.has_crashed() {
             result.expect("the work got through");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_creation_happens_or_can_be_done_again() {
+    let id = TopicId::from_random_bytes([9; 16]);
+    let other = TopicPartition::new("other", 0);
+    for operation in 0.. {
+        let scene = Scene::new(small_segments());
+        scene.dir.crash_after(operation);
+        let created = scene.manager.create(&other, id, scene.config.clone());
+        each_crash(&scene, operation, &mut |crashed, what| {
+            assert_eq!(crashed.manager.failed().len(), 0, "{what}");
+            let log = match crashed.manager.get(&other) {
+                Some(log) => log,
+                None => {
+                    assert!(created.is_err(), "{what}: it had returned");
+                    let config = crashed.config.clone();
+                    crashed.manager.create(&other, id, config).expect("created")
+                }
+            };
+            assert_eq!(log.topic_id(), id, "{what}");
+            assert_eq!(super::append_one(&log, "k", "v"), 0, "{what}");
+        });
+        if !scene.dir.has_crashed() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_deletion_happens_or_does_not() {
+    for operation in 0.. {
+        let scene = Scene::new(small_segments());
+        fill(&scene, 20);
+        let before = read_all(&scene.log());
+        scene.dir.crash_after(operation);
+        let deleted = scene.manager.delete(&super::topic_partition());
+        scene.manager.tick(scene.clock.now_ms());
+        each_crash(&scene, operation, &mut |crashed, what| match crashed
+            .manager
+            .get(&super::topic_partition())
+        {
+            Some(log) => {
+                assert!(deleted.is_err(), "{what}: it had returned");
+                assert_eq!(read_all(&log), before, "{what}");
+            }
+            None => crashed.manager.tick(crashed.clock.now_ms()),
+        });
+        if !scene.dir.has_crashed() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn retention_leaves_the_end_of_the_log_and_brings_nothing_back() {
+    for operation in 0.. {
+        let config = lastword_storage::LogConfig {
+            retention_bytes: 900,
+            ..small_segments()
+        };
+        let scene = Scene::new(config);
+        fill(&scene, 40);
+        let before = read_all(&scene.log());
+        scene.dir.crash_after(operation);
+        let applied = scene.log().apply_retention(scene.clock.now_ms());
+        let start = scene.log().offsets().log_start_offset;
+        each_crash(&scene, operation, &mut |crashed, what| {
+            let offsets = crashed.log().offsets();
+            let is_old = offsets.log_start_offset == 0;
+            assert!(
+                is_old || offsets.log_start_offset == start,
+                "{what}: {offsets:?}"
+            );
+            assert!(!(is_old && applied.is_ok()), "{what}: it had returned");
+            let from = usize::try_from(offsets.log_start_offset).expect("small");
+            assert_eq!(read_all(&crashed.log()), before[from..], "{what}");
+        });
+        if !scene.dir.has_crashed() {
+            assert!(start > 0);
             return;
         }
     }

@@ -202,15 +202,19 @@ fn a_damaged_partition_does_not_stop_the_others() {
     let crashed = scene.crashed(CrashModel::Killed, 0);
     assert!(crashed.manager.get(&other).is_some());
     assert!(crashed.manager.get(&topic_partition()).is_none());
-    let reason = crashed
-        .manager
-        .failed()
-        .get(&topic_partition())
-        .expect("a reason");
+    let failed = crashed.manager.failed();
+    let reason = failed.get(&topic_partition()).expect("a reason");
     assert!(reason.contains("00000000000000000000.log"), "{reason}");
     // Nothing was cut, and the next start looks again.
     let crashed = crashed.reopened();
     assert!(crashed.manager.failed().contains_key(&topic_partition()));
+    crashed.manager.delete(&topic_partition()).expect("deleted");
+    let config = crashed.config.clone();
+    crashed
+        .manager
+        .create(&topic_partition(), id(5), config)
+        .expect("created anew");
+    assert_eq!(read_all(&crashed.log()), []);
 }
 
 #[test]
