@@ -185,10 +185,10 @@ fn open(
         dir,
         clock.clone(),
         &|topic| {
-            let configs = image
-                .topic(topic)
-                .map(|t| t.configs.clone())
-                .unwrap_or_default();
+            let configs = match image.topic(topic) {
+                Some(known) => known.configs.clone(),
+                None => topics::default_topic(&config, topic).configs,
+            };
             topics::log_config(&config, &image, &configs).unwrap_or_default()
         },
     )?;
@@ -238,7 +238,8 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
                 name: name.clone(),
                 id: log.topic_id(),
                 partition_count: 0,
-                configs: Default::default(),
+                // The topic of groups is compacted: retention would delete offsets.
+                configs: topics::default_topic(&broker.config, name).configs,
             });
             topic.partition_count = topic
                 .partition_count

@@ -88,33 +88,7 @@ pub(crate) fn start(broker: &Arc<Broker>) {
     let shards = broker.groups.shards().iter();
     let shards: Vec<Arc<Shard>> = shards.filter(|shard| shard.is_loading()).cloned().collect();
     let broker = broker.clone();
-    tokio::spawn(async move {
-        let compacting = broker.clone();
-        if let Ok(Err(error)) = run_blocking(move || keep_compacted(&compacting)).await {
-            tracing::error!(
-                error = %error.message,
-                "cannot set {GROUP_METADATA_TOPIC} to be compacted"
-            );
-        }
-        load_all(&broker, shards).await;
-    });
-}
-
-/// A topic that was adopted from its partitions alone has no configs: without this one, retention
-/// would delete offsets.
-fn keep_compacted(broker: &Broker) -> Result<(), ApiError> {
-    let image = broker.metadata.image();
-    let is_adopted = image
-        .topic(GROUP_METADATA_TOPIC)
-        .is_some_and(|topic| !topic.configs.contains_key("cleanup.policy"));
-    if !is_adopted {
-        return Ok(());
-    }
-    topics::set_topic_configs(broker, GROUP_METADATA_TOPIC, |configs| {
-        let mut kept = topics::default_topic(&broker.config, GROUP_METADATA_TOPIC).configs;
-        kept.extend(configs.clone());
-        Ok(kept)
-    })
+    tokio::spawn(async move { load_all(&broker, shards).await });
 }
 
 async fn load_all(broker: &Arc<Broker>, shards: Vec<Arc<Shard>>) {

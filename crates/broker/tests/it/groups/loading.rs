@@ -109,3 +109,19 @@ async fn offsets_of_a_transaction_count_once_it_is_committed() {
     assert_eq!(client.committed("undecided", "orders", 0).await, -1);
     assert_eq!(client.committed("behind", "orders", 0).await, 2);
 }
+
+#[tokio::test]
+async fn offsets_that_are_adopted_without_metadata_are_compacted_not_deleted() {
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut client = broker.connect().await;
+    assert_eq!(client.commit("app", "orders", 0, 7).await, 0);
+    std::fs::remove_file(broker.dir.path().join("lastword-metadata.json")).unwrap();
+    let broker = broker.restart().await;
+    let mut client = broker.connect().await;
+    assert_eq!(client.committed("app", "orders", 0).await, 7);
+    let image = broker.server.broker().metadata.image();
+    let topic = image.topic("__consumer_offsets").unwrap();
+    assert_eq!(topic.configs["cleanup.policy"], "compact");
+    assert_eq!(topic.partition_count, 3);
+}
