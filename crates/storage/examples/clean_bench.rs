@@ -44,7 +44,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let work = match name.as_str() {
         "A" => base,
-        "B" => Work { compression: CompressionType::Lz4, ..base },
+        "B" => Work {
+            compression: CompressionType::Lz4,
+            ..base
+        },
         "C" => Work {
             records: 20_000_000,
             keys: 20_000_000,
@@ -52,29 +55,44 @@ fn main() -> Result<(), Box<dyn Error>> {
             segment_bytes: 256 << 20,
             ..base
         },
-        "D" => Work { second_round: 200_000, ..base },
+        "D" => Work {
+            second_round: 200_000,
+            ..base
+        },
         _ => return Err(format!("unknown work {name}").into()),
     };
-    let directory = tempfile::Builder::new().prefix("clean-bench-").tempdir_in(parent)?;
+    let directory = tempfile::Builder::new()
+        .prefix("clean-bench-")
+        .tempdir_in(parent)?;
     run(&name, &work, directory.path())
 }
 
 fn run(name: &str, work: &Work, directory: &std::path::Path) -> Result<(), Box<dyn Error>> {
     let config = LogConfig {
-        cleanup_policy: CleanupPolicy { compact: true, delete: false },
+        cleanup_policy: CleanupPolicy {
+            compact: true,
+            delete: false,
+        },
         segment_bytes: work.segment_bytes,
         ..LogConfig::default()
     };
     let dir = Arc::new(FsDir::open(directory)?);
     let manager = LogManager::open(Default::default(), dir, Clock::System, &|_| config.clone())?;
-    let topic_partition = TopicPartition { topic: "bench".into(), partition: 0 };
+    let topic_partition = TopicPartition {
+        topic: "bench".into(),
+        partition: 0,
+    };
     let log = manager.create(&topic_partition, TopicId([1; 16]), config.clone())?;
     let cleaner = LogCleaner::new(manager.clone(), CleanerConfig::default())?;
 
     let mut random = 42;
     let start = Instant::now();
     fill(&log, work, work.records, &mut random)?;
-    println!("{name}: {} MB written in {:.1?}", log.size_bytes() / 1_000_000, start.elapsed());
+    println!(
+        "{name}: {} MB written in {:.1?}",
+        log.size_bytes() / 1_000_000,
+        start.elapsed()
+    );
     let start = Timer::start();
     cleaner.dry_run(&topic_partition)?;
     println!("{name}: planned in {start}");
@@ -91,7 +109,10 @@ fn run(name: &str, work: &Work, directory: &std::path::Path) -> Result<(), Box<d
 }
 
 fn fill(log: &Log, work: &Work, records: u64, random: &mut u64) -> Result<(), Box<dyn Error>> {
-    let spec = BatchSpec { compression: work.compression, ..BatchSpec::default() };
+    let spec = BatchSpec {
+        compression: work.compression,
+        ..BatchSpec::default()
+    };
     let mut builder = BatchBuilder::new(spec);
     let mut bytes = Vec::new();
     let mut offset = 0;
@@ -103,7 +124,13 @@ fn fill(log: &Log, work: &Work, records: u64, random: &mut u64) -> Result<(), Bo
             value.push(char::from(b'a' + (splitmix64(random) % 26) as u8));
         }
         value.push_str("\"}");
-        builder.push(offset, 1_700_000_000_000, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+        builder.push(
+            offset,
+            1_700_000_000_000,
+            Some(key.as_bytes()),
+            Some(value.as_bytes()),
+            &[],
+        );
         offset += 1;
         if builder.estimated_bytes() >= BATCH_BYTES || sequence + 1 == records {
             bytes.clear();
@@ -154,20 +181,30 @@ struct Timer {
 
 impl Timer {
     fn start() -> Timer {
-        Timer { wall: Instant::now(), processor_ns: processor_ns() }
+        Timer {
+            wall: Instant::now(),
+            processor_ns: processor_ns(),
+        }
     }
 }
 
 impl std::fmt::Display for Timer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let processor_ms = (processor_ns() - self.processor_ns) / 1_000_000;
-        write!(formatter, "{:.2?}, {processor_ms} ms of it on the processor", self.wall.elapsed())
+        write!(
+            formatter,
+            "{:.2?}, {processor_ms} ms of it on the processor",
+            self.wall.elapsed()
+        )
     }
 }
 
 fn processor_ns() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0)
+    text.split(' ')
+        .next()
+        .and_then(|field| field.parse().ok())
+        .unwrap_or(0)
 }
 
 fn peak_memory() -> String {

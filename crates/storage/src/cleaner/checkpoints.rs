@@ -39,11 +39,17 @@ impl Checkpoints {
             first_dirty_offsets: read(&*dir, file_name::CLEANER_OFFSET_CHECKPOINT),
             horizons_ms: read(&*dir, file_name::DELETE_HORIZON_CHECKPOINT),
         };
-        Checkpoints { dir, entries: Mutex::new(entries) }
+        Checkpoints {
+            dir,
+            entries: Mutex::new(entries),
+        }
     }
 
     pub fn first_dirty_offset(&self, topic_partition: &TopicPartition) -> Option<i64> {
-        self.lock().first_dirty_offsets.get(topic_partition).copied()
+        self.lock()
+            .first_dirty_offsets
+            .get(topic_partition)
+            .copied()
     }
 
     pub fn horizon(&self, topic_partition: &TopicPartition) -> DeleteHorizon {
@@ -62,7 +68,9 @@ impl Checkpoints {
     ) -> Result<(), StorageError> {
         let mut entries = self.lock();
         entries.first_dirty_offsets.extend(offsets.iter().cloned());
-        entries.first_dirty_offsets.retain(|topic_partition, _| is_there(topic_partition));
+        entries
+            .first_dirty_offsets
+            .retain(|topic_partition, _| is_there(topic_partition));
         OffsetCheckpointFile::write(
             &*self.dir,
             file_name::CLEANER_OFFSET_CHECKPOINT,
@@ -80,13 +88,17 @@ impl Checkpoints {
         let mut entries = self.lock();
         let old = match horizon {
             DeleteHorizon::Unknown => entries.horizons_ms.remove(topic_partition),
-            DeleteHorizon::None => entries.horizons_ms.insert(topic_partition.clone(), NO_HORIZON),
+            DeleteHorizon::None => entries
+                .horizons_ms
+                .insert(topic_partition.clone(), NO_HORIZON),
             DeleteHorizon::At(ms) => entries.horizons_ms.insert(topic_partition.clone(), ms),
         };
         if old == entries.horizons_ms.get(topic_partition).copied() {
             return Ok(());
         }
-        entries.horizons_ms.retain(|topic_partition, _| is_there(topic_partition));
+        entries
+            .horizons_ms
+            .retain(|topic_partition, _| is_there(topic_partition));
         OffsetCheckpointFile::write(
             &*self.dir,
             file_name::DELETE_HORIZON_CHECKPOINT,
@@ -97,7 +109,10 @@ impl Checkpoints {
     /// Drops the entries of logs that are gone; writes only what has changed.
     pub fn retain(&self, is_there: impl Fn(&TopicPartition) -> bool) -> Result<(), StorageError> {
         let mut entries = self.lock();
-        let Entries { first_dirty_offsets, horizons_ms } = &mut *entries;
+        let Entries {
+            first_dirty_offsets,
+            horizons_ms,
+        } = &mut *entries;
         for (name, offsets) in [
             (file_name::CLEANER_OFFSET_CHECKPOINT, first_dirty_offsets),
             (file_name::DELETE_HORIZON_CHECKPOINT, horizons_ms),

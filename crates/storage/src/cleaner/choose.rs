@@ -58,7 +58,7 @@ pub struct SegmentFacts {
 /// The earliest delete horizon among the tombstones and markers of a log's clean section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteHorizon {
-    /// Never looked at: a log cleaned by another program.
+    /// Never looked at: a log that another program has cleaned.
     Unknown,
     /// Nothing waits to expire.
     None,
@@ -102,7 +102,9 @@ pub enum Limit {
     /// An open transaction, or records that are not yet visible.
     LastStableOffset,
     /// A segment is younger than the minimum lag, until then.
-    MinCompactionLag { until_ms: i64 },
+    MinCompactionLag {
+        until_ms: i64,
+    },
 }
 
 /// A log to clean now.
@@ -120,11 +122,18 @@ pub enum Reason {
     Closed,
     InProgress,
     /// The last cleaning failed.
-    RetryAt { ms: i64 },
+    RetryAt {
+        ms: i64,
+    },
     Empty,
     /// Everything up to the limit is clean.
-    NothingDirty { limit: Limit },
-    BelowDirtyRatio { ratio: f64, threshold: f64 },
+    NothingDirty {
+        limit: Limit,
+    },
+    BelowDirtyRatio {
+        ratio: f64,
+        threshold: f64,
+    },
     /// Eligible, but all threads are taken by dirtier ones.
     Queued,
 }
@@ -144,16 +153,26 @@ pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
     for log in logs {
         let topic_partition = log.topic_partition.clone();
         if !log.is_compacted || log.is_closed {
-            let reason = if log.is_closed { Reason::Closed } else { Reason::NotCompacted };
+            let reason = if log.is_closed {
+                Reason::Closed
+            } else {
+                Reason::NotCompacted
+            };
             choice.not_now.push((topic_partition, reason, None));
             continue;
         }
         let bounds = bounds(log, now_ms);
         if bounds.resets_checkpoint {
-            choice.checkpoint_resets.push((topic_partition.clone(), bounds.first_dirty_offset));
+            choice
+                .checkpoint_resets
+                .push((topic_partition.clone(), bounds.first_dirty_offset));
         }
         match trigger(log, &bounds, now_ms) {
-            Ok(trigger) => choice.eligible.push(LogToClean { topic_partition, bounds, trigger }),
+            Ok(trigger) => choice.eligible.push(LogToClean {
+                topic_partition,
+                bounds,
+                trigger,
+            }),
             Err(reason) => choice.not_now.push((topic_partition, reason, Some(bounds))),
         }
     }
@@ -185,16 +204,23 @@ fn trigger(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> Result<Trigger, Reas
         return Ok(Trigger::DeleteHorizon);
     }
     if bounds.dirty_bytes == 0 {
-        return Err(Reason::NothingDirty { limit: bounds.limit });
+        return Err(Reason::NothingDirty {
+            limit: bounds.limit,
+        });
     }
-    Err(Reason::BelowDirtyRatio { ratio: bounds.dirty_ratio, threshold: log.min_cleanable_dirty_ratio })
+    Err(Reason::BelowDirtyRatio {
+        ratio: bounds.dirty_ratio,
+        threshold: log.min_cleanable_dirty_ratio,
+    })
 }
 
 fn horizon_has_passed(log: &LogFacts, now_ms: i64) -> bool {
     let spacing_ms = log.delete_retention_ms / HORIZON_SPACING;
-    let is_spaced = log.last_cleaned_ms.is_none_or(|ms| now_ms.saturating_sub(ms) >= spacing_ms);
+    let is_spaced = log
+        .last_cleaned_ms
+        .is_none_or(|ms| now_ms.saturating_sub(ms) >= spacing_ms);
     match log.horizon {
-        DeleteHorizon::Unknown => true,
+        DeleteHorizon::Unknown => log.checkpoint_offset.is_some(),
         DeleteHorizon::None => false,
         DeleteHorizon::At(ms) => ms <= now_ms && is_spaced,
     }
@@ -203,18 +229,27 @@ fn horizon_has_passed(log: &LogFacts, now_ms: i64) -> bool {
 /// Whether a pass without dirty bytes would look at any segment.
 fn has_clean_segment(log: &LogFacts, bounds: &Bounds) -> bool {
     let first = log.segments.first();
-    bounds.clean_bytes > 0 && first.is_some_and(|first| first.base_offset < bounds.first_uncleanable_offset)
+    bounds.clean_bytes > 0
+        && first.is_some_and(|first| first.base_offset < bounds.first_uncleanable_offset)
 }
 
 /// Where this log's clean and dirty sections begin and end.
 pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
     let in_log = log.log_start_offset..=log.log_end_offset;
-    let checkpoint_offset = log.checkpoint_offset.filter(|offset| in_log.contains(offset));
+    let checkpoint_offset = log
+        .checkpoint_offset
+        .filter(|offset| in_log.contains(offset));
     let resets_checkpoint = log.checkpoint_offset.is_some() && checkpoint_offset.is_none();
     let first_dirty_offset = checkpoint_offset.unwrap_or(log.log_start_offset);
 
-    let sealed = log.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
-    let active_base_offset = log.segments.last().map_or(log.log_end_offset, |active| active.base_offset);
+    let sealed = log
+        .segments
+        .split_last()
+        .map_or(&[][..], |(_, sealed)| sealed);
+    let active_base_offset = log
+        .segments
+        .last()
+        .map_or(log.log_end_offset, |active| active.base_offset);
     let dirty_start = floor(&log.segments, first_dirty_offset).min(sealed.len());
     let too_young = sealed[dirty_start..].iter().find(|segment| {
         log.min_compaction_lag_ms > 0
@@ -223,7 +258,9 @@ pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
 
     let mut raw = (active_base_offset, Limit::ActiveSegment);
     if let Some(segment) = too_young.filter(|segment| segment.base_offset < raw.0) {
-        let until_ms = segment.largest_timestamp_ms.saturating_add(log.min_compaction_lag_ms);
+        let until_ms = segment
+            .largest_timestamp_ms
+            .saturating_add(log.min_compaction_lag_ms);
         raw = (segment.base_offset, Limit::MinCompactionLag { until_ms });
     }
     if log.last_stable_offset < raw.0 {
@@ -235,10 +272,18 @@ pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
         None => first_dirty_offset,
     };
 
-    let sizes = |segments: &[SegmentFacts]| segments.iter().map(|segment| segment.size_bytes).sum::<u64>();
-    let dirty_end = sealed.partition_point(|segment| segment.base_offset < first_uncleanable_offset);
+    let sizes = |segments: &[SegmentFacts]| {
+        segments
+            .iter()
+            .map(|segment| segment.size_bytes)
+            .sum::<u64>()
+    };
+    let dirty_end =
+        sealed.partition_point(|segment| segment.base_offset < first_uncleanable_offset);
     let dirty_bytes = sizes(sealed.get(dirty_start..dirty_end).unwrap_or(&[]));
-    let clean_end = log.segments.partition_point(|segment| segment.base_offset < first_dirty_offset);
+    let clean_end = log
+        .segments
+        .partition_point(|segment| segment.base_offset < first_dirty_offset);
     let clean_bytes = sizes(&log.segments[..clean_end]);
     let total_bytes = clean_bytes + dirty_bytes;
     Bounds {
@@ -246,7 +291,11 @@ pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
         first_uncleanable_offset,
         clean_bytes,
         dirty_bytes,
-        dirty_ratio: if total_bytes == 0 { 0.0 } else { dirty_bytes as f64 / total_bytes as f64 },
+        dirty_ratio: if total_bytes == 0 {
+            0.0
+        } else {
+            dirty_bytes as f64 / total_bytes as f64
+        },
         overdue_ms: overdue_ms(log, &sealed[dirty_start..], now_ms),
         limit: raw.1,
         resets_checkpoint,
@@ -256,16 +305,23 @@ pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
 /// By how much the oldest dirty segment is beyond the maximum lag. It counts from the first batch of each segment that
 /// is not active, cleanable or not.
 fn overdue_ms(log: &LogFacts, dirty: &[SegmentFacts], now_ms: i64) -> i64 {
-    let timestamps = dirty.iter().filter_map(|segment| segment.first_batch_timestamp_ms);
+    let timestamps = dirty
+        .iter()
+        .filter_map(|segment| segment.first_batch_timestamp_ms);
     let Some(oldest_ms) = timestamps.filter(|ms| *ms > 0).min() else {
         return 0;
     };
-    now_ms.saturating_sub(log.max_compaction_lag_ms).saturating_sub(oldest_ms).max(0)
+    now_ms
+        .saturating_sub(log.max_compaction_lag_ms)
+        .saturating_sub(oldest_ms)
+        .max(0)
 }
 
 /// The index of the segment that holds the offset: the last one that does not start behind it, else the first.
 fn floor(segments: &[SegmentFacts], offset: i64) -> usize {
-    segments.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1)
+    segments
+        .partition_point(|segment| segment.base_offset <= offset)
+        .saturating_sub(1)
 }
 
 #[cfg(test)]

@@ -114,7 +114,11 @@ pub fn plan_log(
             segments: sealed,
             all_segments: segments,
             first_dirty_offset: request.first_dirty_offset,
-            rules: Rules { pins: &pins, first_uncleanable_offset, new_horizon_ms },
+            rules: Rules {
+                pins: &pins,
+                first_uncleanable_offset,
+                new_horizon_ms,
+            },
             now_ms: request.now_ms,
         },
         resources,
@@ -150,17 +154,33 @@ pub fn clean_log(
             stats.segments_untouched += 1;
             continue;
         }
-        clean_group(log, request, &plan, planned, resources, control, &mut vanished, &mut stats)?;
+        clean_group(
+            log,
+            request,
+            &plan,
+            planned,
+            resources,
+            control,
+            &mut vanished,
+            &mut stats,
+        )?;
     }
     stats.rewrite_ms = timer.lap_ms();
 
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
     let is_new_needed = stats.horizons_stamped > 0 || vanished.any;
-    let horizons = plan.earliest_horizon_ms.into_iter().chain(is_new_needed.then_some(new_horizon_ms));
+    let horizons = plan
+        .earliest_horizon_ms
+        .into_iter()
+        .chain(is_new_needed.then_some(new_horizon_ms));
     Ok(Cleaned {
         stats,
-        first_dirty_offset: request.first_dirty_offset.max(request.first_uncleanable_offset),
-        horizon: horizons.min().map_or(DeleteHorizon::None, DeleteHorizon::At),
+        first_dirty_offset: request
+            .first_dirty_offset
+            .max(request.first_uncleanable_offset),
+        horizon: horizons
+            .min()
+            .map_or(DeleteHorizon::None, DeleteHorizon::At),
     })
 }
 
@@ -190,7 +210,10 @@ fn groups(log: &Log, plan: &Plan) -> Vec<std::ops::Range<usize>> {
     group(&facts, limits)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the state of one cleaning, handed down one level")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the state of one cleaning, handed down one level"
+)]
 fn clean_group(
     log: &Log,
     request: CleanRequest,
@@ -222,11 +245,25 @@ fn clean_group(
             segment_bytes: u64::from(log.config().effective_segment_bytes()),
         };
         let mut group_stats = *stats;
-        let outputs = rewrite(&rewriting, &planned, resources, control, vanished, &mut group_stats)?;
+        let outputs = rewrite(
+            &rewriting,
+            &planned,
+            resources,
+            control,
+            vanished,
+            &mut group_stats,
+        )?;
         // The first segment's name is where the log begins; elsewhere an empty file would only be in the way.
         let is_first = current.first().base_offset() == planned[0].segment.base_offset();
-        let outputs = if is_first { outputs } else { without_empty(outputs) };
-        let inputs: Vec<Arc<Segment>> = planned.iter().map(|planned| planned.segment.clone()).collect();
+        let outputs = if is_first {
+            outputs
+        } else {
+            without_empty(outputs)
+        };
+        let inputs: Vec<Arc<Segment>> = planned
+            .iter()
+            .map(|planned| planned.segment.clone())
+            .collect();
         group_stats.segments_out += outputs.len() as u32;
         match log.replace_segments(&inputs, outputs) {
             Ok(()) => {

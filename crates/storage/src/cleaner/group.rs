@@ -72,7 +72,10 @@ fn add(group: &mut GroupFacts, next: &GroupFacts) {
 mod tests {
     use super::*;
 
-    const LIMITS: GroupLimits = GroupLimits { segment_bytes: 100, index_bytes: 1_000 };
+    const LIMITS: GroupLimits = GroupLimits {
+        segment_bytes: 100,
+        index_bytes: 1_000,
+    };
 
     fn segment(base_offset: i64, live_bytes: u64, is_changed: bool) -> GroupFacts {
         GroupFacts {
@@ -111,9 +114,18 @@ mod tests {
     fn case_13_offsets_of_a_group_lie_within_two_to_the_31() {
         let limit = i64::from(i32::MAX);
         let first = segment(0, 1, true);
-        assert_eq!(group(&[first, segment(limit - 9, 1, true)], LIMITS).len(), 1);
-        assert_eq!(group(&[first, segment(limit - 8, 1, true)], LIMITS).len(), 2);
-        let empty = GroupFacts { next_offset: limit * 2, ..segment(limit * 2, 0, true) };
+        assert_eq!(
+            group(&[first, segment(limit - 9, 1, true)], LIMITS).len(),
+            1
+        );
+        assert_eq!(
+            group(&[first, segment(limit - 8, 1, true)], LIMITS).len(),
+            2
+        );
+        let empty = GroupFacts {
+            next_offset: limit * 2,
+            ..segment(limit * 2, 0, true)
+        };
         assert_eq!(group(&[first, empty], LIMITS).len(), 1);
     }
 
@@ -121,7 +133,11 @@ mod tests {
     fn an_unchanged_segment_is_not_copied_for_the_sake_of_a_small_one() {
         let segments = [segment(0, 60, false), segment(10, 5, true)];
         assert_eq!(group(&segments, LIMITS).len(), 2);
-        let segments = [segment(0, 5, true), segment(10, 60, false), segment(20, 30, true)];
+        let segments = [
+            segment(0, 5, true),
+            segment(10, 60, false),
+            segment(20, 30, true),
+        ];
         assert_eq!(group(&segments, LIMITS), [0..1, 1..3]);
         let segments = [segment(0, 60, true), segment(10, 5, false)];
         assert_eq!(group(&segments, LIMITS).len(), 1);
@@ -134,12 +150,23 @@ mod tests {
         let mut copied = 0;
         for _ in 0..1_000 {
             sizes.push(1);
-            let limits = GroupLimits { segment_bytes: 1_000_000, index_bytes: 1_000_000 };
-            let facts: Vec<_> = sizes.iter().map(|bytes| segment(0, *bytes, false)).collect();
+            let limits = GroupLimits {
+                segment_bytes: 1_000_000,
+                index_bytes: 1_000_000,
+            };
+            let facts: Vec<_> = sizes
+                .iter()
+                .map(|bytes| segment(0, *bytes, false))
+                .collect();
             let groups = group(&facts, limits);
             let merged = groups.iter().filter(|group| group.len() > 1);
-            copied += merged.map(|group| sizes[group.clone()].iter().sum::<u64>()).sum::<u64>();
-            sizes = groups.into_iter().map(|group| sizes[group].iter().sum()).collect();
+            copied += merged
+                .map(|group| sizes[group.clone()].iter().sum::<u64>())
+                .sum::<u64>();
+            sizes = groups
+                .into_iter()
+                .map(|group| sizes[group].iter().sum())
+                .collect();
             assert!(sizes.len() <= 12, "{sizes:?}");
         }
         assert!(copied < 1_000 * 20, "{copied}");

@@ -41,7 +41,10 @@ impl KeyHasher {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
         let hash = self.0.hash(key);
-        KeyHash { home: hash.h1, range: hash.h2 }
+        KeyHash {
+            home: hash.h1,
+            range: hash.h2,
+        }
     }
 }
 
@@ -66,7 +69,10 @@ impl RecordPosition {
 
     fn unpack(packed: u64) -> RecordPosition {
         let packed = packed - 1;
-        RecordPosition { segment: (packed >> 32) as u32, ordinal: packed as u32 }
+        RecordPosition {
+            segment: (packed >> 32) as u32,
+            ordinal: packed as u32,
+        }
     }
 }
 
@@ -93,8 +99,13 @@ impl KeyTable {
     /// A table that never takes more than `max_bytes`; two slots are the least it needs.
     pub fn new(max_bytes: usize, load_factor: f64) -> KeyTable {
         let max_slots = (max_bytes / SLOT_BYTES).max(2);
-        let mut table =
-            KeyTable { slots: Vec::new(), len: 0, limit: 0, max_slots, load_factor };
+        let mut table = KeyTable {
+            slots: Vec::new(),
+            len: 0,
+            limit: 0,
+            max_slots,
+            load_factor,
+        };
         table.clear();
         table
     }
@@ -202,7 +213,11 @@ impl KeyTable {
         let old = std::mem::take(&mut self.slots);
         // Fourfold or more, so that old and new together stay within five quarters of the new.
         let slots = old.len().saturating_mul(4);
-        self.resize(if slots > self.max_slots / 4 { self.max_slots } else { slots });
+        self.resize(if slots > self.max_slots / 4 {
+            self.max_slots
+        } else {
+            slots
+        });
         for slot in old.into_iter().filter(|slot| slot[2] != 0) {
             let index = self.free_slot(slot[0]);
             self.slots[index] = slot;
@@ -233,14 +248,22 @@ impl KeyTable {
 
     #[inline]
     fn next(&self, index: usize) -> usize {
-        if index + 1 == self.slots.len() { 0 } else { index + 1 }
+        if index + 1 == self.slots.len() {
+            0
+        } else {
+            index + 1
+        }
     }
 }
 
 /// A table that can still grow stays at 0.7, where probes are short; the largest is filled to the
 /// configured load, and always keeps one slot free.
 fn limit_of(slots: usize, max_slots: usize, load_factor: f64) -> usize {
-    let load = if slots < max_slots { load_factor.min(0.7) } else { load_factor };
+    let load = if slots < max_slots {
+        load_factor.min(0.7)
+    } else {
+        load_factor
+    };
     ((slots as f64 * load) as usize).clamp(1, slots - 1)
 }
 
@@ -251,7 +274,10 @@ mod tests {
     use super::*;
 
     fn position(ordinal: u32) -> RecordPosition {
-        RecordPosition { segment: ordinal % 7, ordinal }
+        RecordPosition {
+            segment: ordinal % 7,
+            ordinal,
+        }
     }
 
     #[test]
@@ -288,7 +314,10 @@ mod tests {
         assert_eq!(table.insert(hashes[0], position(0)), Inserted::New);
         assert_eq!(table.insert(hashes[1], position(1)), Inserted::New);
         assert_eq!(table.insert(hashes[2], position(2)), Inserted::Full);
-        assert_eq!(table.insert(hashes[0], position(3)), Inserted::Superseded(position(0)));
+        assert_eq!(
+            table.insert(hashes[0], position(3)),
+            Inserted::Superseded(position(0))
+        );
         assert_eq!(table.get(hashes[2]), None);
         assert_eq!(table.get(hashes[0]), Some(position(3)));
     }

@@ -16,8 +16,8 @@
 //!
 //! Not here: retention, rolling and the deletion of logs, which are `LogManager`'s.
 
-pub mod choose;
 mod checkpoints;
+pub mod choose;
 mod clean;
 mod group;
 mod key_table;
@@ -31,6 +31,7 @@ mod status;
 mod throttle;
 mod transactions;
 mod worker;
+mod write_behind;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -71,7 +72,10 @@ pub struct DryRun {
 
 impl LogCleaner {
     /// A cleaner with its threads running; none when it is disabled or has no threads.
-    pub fn start(manager: Arc<LogManager>, config: CleanerConfig) -> Result<LogCleaner, StorageError> {
+    pub fn start(
+        manager: Arc<LogManager>,
+        config: CleanerConfig,
+    ) -> Result<LogCleaner, StorageError> {
         let threads = if config.enable { config.threads } else { 0 };
         let cleaner = LogCleaner::new(manager, config)?;
         for number in 0..threads {
@@ -86,9 +90,15 @@ impl LogCleaner {
     }
 
     /// A cleaner without threads: it cleans when it is told to.
-    pub fn new(manager: Arc<LogManager>, config: CleanerConfig) -> Result<LogCleaner, StorageError> {
+    pub fn new(
+        manager: Arc<LogManager>,
+        config: CleanerConfig,
+    ) -> Result<LogCleaner, StorageError> {
         let shared = Arc::new(Shared::new(manager, config)?);
-        Ok(LogCleaner { shared, threads: Mutex::new(Vec::new()) })
+        Ok(LogCleaner {
+            shared,
+            threads: Mutex::new(Vec::new()),
+        })
     }
 
     /// Ends every cleaning at its next batch and waits for the threads. Nothing is lost: what was swapped in stays, the
@@ -135,7 +145,11 @@ impl LogCleaner {
             dead: plan.dead,
             records: plan.records,
             dead_bytes: plan.dead_bytes(),
-            bytes: plan.segments.iter().map(|segment| u64::from(segment.size_bytes)).sum(),
+            bytes: plan
+                .segments
+                .iter()
+                .map(|segment| u64::from(segment.size_bytes))
+                .sum(),
         })
     }
 
@@ -152,7 +166,10 @@ impl LogCleaner {
 
     /// Threads that run; fewer than configured means that one died.
     pub fn running_threads(&self) -> usize {
-        lock(&self.threads).iter().filter(|thread| !thread.is_finished()).count()
+        lock(&self.threads)
+            .iter()
+            .filter(|thread| !thread.is_finished())
+            .count()
     }
 
     /// Bytes read and written since the start.
@@ -169,6 +186,9 @@ impl Drop for LogCleaner {
 
 impl std::fmt::Debug for LogCleaner {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("LogCleaner").field("running_threads", &self.running_threads()).finish_non_exhaustive()
+        formatter
+            .debug_struct("LogCleaner")
+            .field("running_threads", &self.running_threads())
+            .finish_non_exhaustive()
     }
 }

@@ -49,7 +49,9 @@ impl OrdinalSet {
 
     /// How many members lie in the range.
     pub fn count_in(&self, range: Range<u64>) -> u64 {
-        self.words_in(range).map(|word| u64::from(word.count_ones())).sum()
+        self.words_in(range)
+            .map(|word| u64::from(word.count_ones()))
+            .sum()
     }
 
     /// How many ordinals of the range are members of this set and not of `other`.

@@ -129,7 +129,10 @@ pub fn plan(
     control: &Control<'_>,
 ) -> Result<Plan, StorageError> {
     let segments = request.segments;
-    let first_dirty = match segments.iter().rposition(|s| s.base_offset() <= request.first_dirty_offset) {
+    let first_dirty = match segments
+        .iter()
+        .rposition(|s| s.base_offset() <= request.first_dirty_offset)
+    {
         // Cut by the first dirty offset, or before it when that lies behind all of them.
         Some(index) if request.first_dirty_offset < request.rules.first_uncleanable_offset => index,
         Some(_) => segments.len(),
@@ -139,7 +142,10 @@ pub fn plan(
         request,
         control,
         segments: segments.iter().cloned().map(SegmentPlan::new).collect(),
-        transactions: segments.iter().map(|_| SegmentTransactions::default()).collect(),
+        transactions: segments
+            .iter()
+            .map(|_| SegmentTransactions::default())
+            .collect(),
         aborted: read_aborted(request.all_segments)?,
         earliest_horizon_ms: None,
         dead: DeadRecords::default(),
@@ -164,7 +170,10 @@ pub fn plan(
             planner.decide_markers()?;
         }
         keys += resources.table.len() as u64;
-        match planner.range.next(resources.table.len(), resources.table.max_keys()) {
+        match planner
+            .range
+            .next(resources.table.len(), resources.table.max_keys())
+        {
             Some(range) => planner.range = range,
             None => break,
         }
@@ -199,7 +208,10 @@ struct HashRange {
 }
 
 impl HashRange {
-    const ALL: HashRange = HashRange { low: 0, high: u64::MAX };
+    const ALL: HashRange = HashRange {
+        low: 0,
+        high: u64::MAX,
+    };
 
     #[inline]
     fn contains(&self, hash: KeyHash) -> bool {
@@ -213,7 +225,10 @@ impl HashRange {
     /// The lower seven eighths: as much as possible of what is in the table is work done.
     fn narrowed(&self) -> HashRange {
         let width = (self.width() * 7 / 8).max(1);
-        HashRange { low: self.low, high: self.low + (width - 1) as u64 }
+        HashRange {
+            low: self.low,
+            high: self.low + (width - 1) as u64,
+        }
     }
 
     /// The next part of the range, as wide as the table will take, judged by the keys in this one.
@@ -222,7 +237,10 @@ impl HashRange {
         let room = (max_keys as u128 * 31 / 32).max(1);
         let width = self.width().saturating_mul(room) / (keys as u128).max(1);
         let high = u128::from(low) + width.max(1) - 1;
-        Some(HashRange { low, high: u64::try_from(high).unwrap_or(u64::MAX) })
+        Some(HashRange {
+            low,
+            high: u64::try_from(high).unwrap_or(u64::MAX),
+        })
     }
 }
 
@@ -264,14 +282,19 @@ impl Planner<'_> {
         let segment = self.segments[index].segment.clone();
         let mut probes = Probes::new(index as u32);
         let mut scan = segment.scan(0, self.segments[index].size_bytes, resources.buffer_bytes);
-        let mut place = Place { segment: index, first_ordinal: 0 };
+        let mut place = Place {
+            segment: index,
+            first_ordinal: 0,
+        };
         while let Some((position, batch)) = scan.next_batch()? {
             let corrupt = |reason: String| {
                 StorageError::corrupt_segment(segment.log_path(), u64::from(position), reason)
             };
             self.control.charge(batch.bytes().len() as u64)?;
             self.bytes += batch.bytes().len() as u64;
-            batch.verify_crc().map_err(|error| corrupt(error.to_string()))?;
+            batch
+                .verify_crc()
+                .map_err(|error| corrupt(error.to_string()))?;
             let header = *batch.header();
             let next_ordinal = place.first_ordinal + u64::from(header.record_count.unsigned_abs());
             if next_ordinal > MAX_ORDINALS {
@@ -280,12 +303,20 @@ impl Planner<'_> {
             if is_first_pass {
                 self.see_batch(place, &header);
                 if header.is_control() {
-                    self.see_control(place, &batch, resources).map_err(corrupt)?;
+                    self.see_control(place, &batch, resources)
+                        .map_err(corrupt)?;
                 }
             }
             if self.holds_data(&header, section, is_first_pass, &resources.table) {
-                let CleanerResources { hasher, table, decompressor, .. } = &mut *resources;
-                let records = batch.records(decompressor).map_err(|error| corrupt(error.to_string()))?;
+                let CleanerResources {
+                    hasher,
+                    table,
+                    decompressor,
+                    ..
+                } = &mut *resources;
+                let records = batch
+                    .records(decompressor)
+                    .map_err(|error| corrupt(error.to_string()))?;
                 for (record, ordinal) in records.zip(place.first_ordinal..) {
                     let record = record.map_err(|error| corrupt(error.to_string()))?;
                     if is_first_pass {
@@ -312,7 +343,13 @@ impl Planner<'_> {
     }
 
     /// Whether the records of a batch have to be looked at.
-    fn holds_data(&self, header: &BatchHeader, section: Section, is_first_pass: bool, table: &KeyTable) -> bool {
+    fn holds_data(
+        &self,
+        header: &BatchHeader,
+        section: Section,
+        is_first_pass: bool,
+        table: &KeyTable,
+    ) -> bool {
         if header.is_control() || header.record_count == 0 || self.aborted.contains(header) {
             return false;
         }
@@ -321,7 +358,9 @@ impl Planner<'_> {
     }
 
     fn is_due(&self, header: &BatchHeader) -> bool {
-        header.delete_horizon_ms().is_some_and(|horizon_ms| horizon_ms <= self.request.now_ms)
+        header
+            .delete_horizon_ms()
+            .is_some_and(|horizon_ms| horizon_ms <= self.request.now_ms)
     }
 
     #[inline]
@@ -345,7 +384,10 @@ impl Planner<'_> {
                 self.dead.aborted += records;
             }
         }
-        if let Some(horizon_ms) = header.delete_horizon_ms().filter(|ms| *ms > self.request.now_ms) {
+        if let Some(horizon_ms) = header
+            .delete_horizon_ms()
+            .filter(|ms| *ms > self.request.now_ms)
+        {
             let earliest_ms = self.earliest_horizon_ms.get_or_insert(horizon_ms);
             *earliest_ms = horizon_ms.min(*earliest_ms);
         }
@@ -358,7 +400,9 @@ impl Planner<'_> {
         batch: &RecordBatch<'_>,
         resources: &mut CleanerResources,
     ) -> Result<(), String> {
-        let records = batch.records(&mut resources.decompressor).map_err(|error| error.to_string())?;
+        let records = batch
+            .records(&mut resources.decompressor)
+            .map_err(|error| error.to_string())?;
         for (record, ordinal) in records.zip(place.first_ordinal..) {
             let record = record.map_err(|error| error.to_string())?;
             let key = record.key.unwrap_or_default();
@@ -403,21 +447,33 @@ impl Planner<'_> {
     /// Joins what the segments know of transactions, and says which index entries stay.
     fn decide_markers(&mut self) -> Result<(), StorageError> {
         let mut open = OpenTransactions::default();
-        for (index, transactions) in std::mem::take(&mut self.transactions).into_iter().enumerate() {
+        for (index, transactions) in std::mem::take(&mut self.transactions)
+            .into_iter()
+            .enumerate()
+        {
             for (marker, has_data) in open.pass(transactions) {
                 self.decide_marker(index, marker, has_data);
             }
             let plan = &mut self.segments[index];
             let dropped: std::collections::HashSet<i64> = plan.dropped_aborts.drain(..).collect();
             let entries = plan.segment.transaction_index().entries()?;
-            plan.kept_aborted = entries.into_iter().filter(|e| !dropped.contains(&e.last_offset)).collect();
+            plan.kept_aborted = entries
+                .into_iter()
+                .filter(|e| !dropped.contains(&e.last_offset))
+                .collect();
         }
         Ok(())
     }
 
     /// What a record says without the table.
     #[inline]
-    fn see_record(&mut self, segment: usize, ordinal: u64, record: &Record<'_>, header: &BatchHeader) {
+    fn see_record(
+        &mut self,
+        segment: usize,
+        ordinal: u64,
+        record: &Record<'_>,
+        header: &BatchHeader,
+    ) {
         if record.key.is_some() && record.value.is_some() {
             return;
         }
@@ -433,8 +489,17 @@ impl Planner<'_> {
     }
 
     /// Takes the collected keys to the table.
-    fn look_up(&mut self, probes: &mut Probes, section: Section, table: &mut KeyTable) -> Result<(), String> {
-        std::hint::black_box(probes.keys().fold(0, |sum, (hash, _)| sum ^ table.touch(hash)));
+    fn look_up(
+        &mut self,
+        probes: &mut Probes,
+        section: Section,
+        table: &mut KeyTable,
+    ) -> Result<(), String> {
+        std::hint::black_box(
+            probes
+                .keys()
+                .fold(0, |sum, (hash, _)| sum ^ table.touch(hash)),
+        );
         match section {
             Section::Clean => {
                 for (hash, position) in probes.keys() {
@@ -454,7 +519,12 @@ impl Planner<'_> {
     }
 
     #[inline]
-    fn insert(&mut self, hash: KeyHash, position: RecordPosition, table: &mut KeyTable) -> Result<(), String> {
+    fn insert(
+        &mut self,
+        hash: KeyHash,
+        position: RecordPosition,
+        table: &mut KeyTable,
+    ) -> Result<(), String> {
         // The range may have been narrowed since the key was collected.
         while self.range.contains(hash) {
             match table.insert(hash, position) {
@@ -501,7 +571,12 @@ struct Probes {
 impl Probes {
     fn new(segment: u32) -> Probes {
         let hashes = [KeyHash { home: 0, range: 0 }; PROBE_KEYS];
-        Probes { segment, len: 0, hashes, ordinals: [0; PROBE_KEYS] }
+        Probes {
+            segment,
+            len: 0,
+            hashes,
+            ordinals: [0; PROBE_KEYS],
+        }
     }
 
     #[inline]
@@ -520,7 +595,13 @@ impl Probes {
     fn keys(&self) -> impl Iterator<Item = (KeyHash, RecordPosition)> + '_ {
         let pairs = self.hashes.iter().zip(&self.ordinals).take(self.len);
         pairs.map(|(hash, ordinal)| {
-            (*hash, RecordPosition { segment: self.segment, ordinal: *ordinal })
+            (
+                *hash,
+                RecordPosition {
+                    segment: self.segment,
+                    ordinal: *ordinal,
+                },
+            )
         })
     }
 }
@@ -553,7 +634,10 @@ mod tests {
 
     #[test]
     fn narrowing_ends_at_one_hash() {
-        let mut range = HashRange { low: 5, high: u64::MAX };
+        let mut range = HashRange {
+            low: 5,
+            high: u64::MAX,
+        };
         for _ in 0..2_000 {
             range = range.narrowed();
         }

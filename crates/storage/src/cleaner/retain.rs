@@ -16,7 +16,9 @@ pub enum Fate {
     /// Its bytes as they are.
     Copy,
     /// Its survivors, under this delete horizon.
-    Rebuild { delete_horizon_ms: Option<i64> },
+    Rebuild {
+        delete_horizon_ms: Option<i64>,
+    },
     /// Its header alone.
     KeepEmpty,
     Drop,
@@ -41,7 +43,11 @@ pub struct Rules<'a> {
 /// Decides on one batch.
 pub fn fate(header: &BatchHeader, plan: BatchPlan, rules: &Rules<'_>) -> Fate {
     if plan.live_records == 0 {
-        return if is_kept_when_empty(header, rules) { Fate::KeepEmpty } else { Fate::Drop };
+        return if is_kept_when_empty(header, rules) {
+            Fate::KeepEmpty
+        } else {
+            Fate::Drop
+        };
     }
     let is_whole = u64::try_from(header.record_count) == Ok(plan.live_records);
     if is_whole && !plan.needs_horizon {
@@ -49,12 +55,15 @@ pub fn fate(header: &BatchHeader, plan: BatchPlan, rules: &Rules<'_>) -> Fate {
     }
     // A horizon is set once: it is neither extended nor shortened, whatever the configuration says by now.
     let new = plan.needs_horizon.then_some(rules.new_horizon_ms);
-    Fate::Rebuild { delete_horizon_ms: header.delete_horizon_ms().or(new) }
+    Fate::Rebuild {
+        delete_horizon_ms: header.delete_horizon_ms().or(new),
+    }
 }
 
 /// Whether the header stays when no record does.
 pub fn is_kept_when_empty(header: &BatchHeader, rules: &Rules<'_>) -> bool {
-    is_last_of_producer(header, rules.pins) || header.next_offset() == rules.first_uncleanable_offset
+    is_last_of_producer(header, rules.pins)
+        || header.next_offset() == rules.first_uncleanable_offset
 }
 
 fn is_last_of_producer(header: &BatchHeader, pins: &HashMap<i64, ProducerPin>) -> bool {

@@ -18,6 +18,7 @@ use super::ordinal_set::OrdinalSet;
 use super::plan::{Plan, SegmentPlan};
 use super::retain::{BatchPlan, Fate, Rules, fate};
 use super::stats::CleanStats;
+use super::write_behind::WriteBehind;
 use crate::error::StorageError;
 use crate::file_name;
 use crate::log::Log;
@@ -72,9 +73,21 @@ pub fn rewrite(
     vanished: &mut VanishedTransactions,
     stats: &mut CleanStats,
 ) -> Result<Vec<Segment>, StorageError> {
-    let mut outputs = Outputs::new(rewrite, control, std::mem::take(&mut resources.write_buffer));
-    let result = fill(rewrite, group, resources, control, &mut outputs, vanished, stats)
-        .and_then(|()| outputs.finish(group));
+    let mut outputs = Outputs::new(
+        rewrite,
+        control,
+        std::mem::take(&mut resources.write_buffer),
+    );
+    let result = fill(
+        rewrite,
+        group,
+        resources,
+        control,
+        &mut outputs,
+        vanished,
+        stats,
+    )
+    .and_then(|()| outputs.finish(group));
     resources.write_buffer = std::mem::take(&mut outputs.pending);
     match result {
         Ok(()) => {
@@ -113,13 +126,22 @@ fn fill(
         let mut first_ordinal = 0;
         while let Some((position, batch)) = scan.next_batch()? {
             let corrupt = |error: lastword_record::RecordError| {
-                StorageError::corrupt_segment(segment.log_path(), u64::from(position), error.to_string())
+                StorageError::corrupt_segment(
+                    segment.log_path(),
+                    u64::from(position),
+                    error.to_string(),
+                )
             };
             control.charge(batch.bytes().len() as u64)?;
             batch.verify_crc().map_err(corrupt)?;
             let header = batch.header();
-            let ordinals = first_ordinal..first_ordinal + u64::from(header.record_count.unsigned_abs());
-            let fate = fate(header, batch_plan(rewrite.plan, planned, header, ordinals.clone()), &rewrite.rules);
+            let ordinals =
+                first_ordinal..first_ordinal + u64::from(header.record_count.unsigned_abs());
+            let fate = fate(
+                header,
+                batch_plan(rewrite.plan, planned, header, ordinals.clone()),
+                &rewrite.rules,
+            );
             vanished.see(header, fate);
             stats.bytes_read += batch.bytes().len() as u64;
             match fate {
@@ -137,12 +159,21 @@ fn fill(
                 }
                 Fate::Rebuild { delete_horizon_ms } => {
                     outputs.make_room(batch.bytes().len(), header)?;
-                    let rebuilt = rebuild(&batch, delete_horizon_ms, &planned.dead, first_ordinal, resources, &mut outputs.pending)
-                        .map_err(corrupt)?;
+                    let rebuilt = rebuild(
+                        &batch,
+                        delete_horizon_ms,
+                        &planned.dead,
+                        first_ordinal,
+                        resources,
+                        &mut outputs.pending,
+                    )
+                    .map_err(corrupt)?;
                     stats.batches_rebuilt += 1;
                     stats.records_written += u64::from(rebuilt.record_count.unsigned_abs());
                     if header.delete_horizon_ms().is_none() && delete_horizon_ms.is_some() {
-                        stats.horizons_stamped += planned.to_stamp.count_in_without(ordinals.clone(), &planned.dead);
+                        stats.horizons_stamped += planned
+                            .to_stamp
+                            .count_in_without(ordinals.clone(), &planned.dead);
                     }
                     outputs.added(rebuilt)?;
                 }
@@ -153,9 +184,17 @@ fn fill(
     Ok(())
 }
 
-fn batch_plan(plan: &Plan, planned: &SegmentPlan, header: &BatchHeader, ordinals: std::ops::Range<u64>) -> BatchPlan {
+fn batch_plan(
+    plan: &Plan,
+    planned: &SegmentPlan,
+    header: &BatchHeader,
+    ordinals: std::ops::Range<u64>,
+) -> BatchPlan {
     if plan.aborted.contains(header) {
-        return BatchPlan { live_records: 0, needs_horizon: false };
+        return BatchPlan {
+            live_records: 0,
+            needs_horizon: false,
+        };
     }
     let dead_records = planned.dead.count_in(ordinals.clone());
     BatchPlan {
@@ -173,7 +212,11 @@ fn rebuild(
     resources: &mut CleanerResources,
     out: &mut Vec<u8>,
 ) -> Result<BatchHeader, lastword_record::RecordError> {
-    let CleanerResources { decompressor, builder, .. } = resources;
+    let CleanerResources {
+        decompressor,
+        builder,
+        ..
+    } = resources;
     let records = batch.records(decompressor)?;
     builder.reset_rebuild(batch.header(), delete_horizon_ms);
     let mut writer = builder.writer(out);
@@ -199,6 +242,7 @@ struct Outputs<'a> {
     /// Entries of aborted transactions that wait for their marker to be written.
     aborted: std::collections::VecDeque<AbortedTransaction>,
     bytes: u64,
+    write_behind: WriteBehind,
 }
 
 impl<'a> Outputs<'a> {
@@ -214,6 +258,7 @@ impl<'a> Outputs<'a> {
             headers: Vec::new(),
             aborted: std::collections::VecDeque::new(),
             bytes: 0,
+            write_behind: WriteBehind::default(),
         }
     }
 
@@ -280,10 +325,19 @@ impl<'a> Outputs<'a> {
         let last_offset = last.last_offset();
         self.control.charge(self.pending.len() as u64)?;
         self.current().append(&self.pending, &self.headers)?;
-        self.bytes += self.pending.len() as u64;
+        let bytes = self.pending.len() as u64;
+        self.bytes += bytes;
+        if let Some(segment) = self.segments.last() {
+            self.write_behind.written(segment.log_file(), bytes);
+        }
         self.pending.clear();
         self.headers.clear();
-        while let Some(entry) = self.aborted.front().copied().filter(|entry| entry.last_offset <= last_offset) {
+        while let Some(entry) = self
+            .aborted
+            .front()
+            .copied()
+            .filter(|entry| entry.last_offset <= last_offset)
+        {
             self.current().append_aborted(&entry)?;
             self.aborted.pop_front();
         }
@@ -297,6 +351,8 @@ impl<'a> Outputs<'a> {
         while let Some(entry) = self.aborted.pop_front() {
             self.current().append_aborted(&entry)?;
         }
+        let synced = self.write_behind.finish();
+        synced.map_err(|source| StorageError::io("sync", self.current().log_path(), source))?;
         let modified_ms = match group.last() {
             Some(last) => Some(last.segment.modified_ms()?),
             None => None,

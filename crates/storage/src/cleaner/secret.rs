@@ -21,7 +21,11 @@ pub fn key_hasher(dir: &dyn Dir) -> Result<KeyHasher, StorageError> {
     }
     let mut secret = [0; SECRET_BYTES];
     getrandom::fill(&mut secret).map_err(|error| {
-        StorageError::io("make", file_name::KEY_SECRET, std::io::Error::other(error.to_string()))
+        StorageError::io(
+            "make",
+            file_name::KEY_SECRET,
+            std::io::Error::other(error.to_string()),
+        )
     })?;
     write_atomically(dir, file_name::KEY_SECRET, &secret)?;
     Ok(KeyHasher::new(&secret))

@@ -17,7 +17,11 @@ pub struct DeadRecords {
 
 impl DeadRecords {
     pub fn total(&self) -> u64 {
-        self.superseded + self.expired_tombstones + self.keyless + self.aborted + self.expired_markers
+        self.superseded
+            + self.expired_tombstones
+            + self.keyless
+            + self.aborted
+            + self.expired_markers
     }
 }
 

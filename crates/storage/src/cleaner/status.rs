@@ -16,7 +16,9 @@ pub enum CleanerState {
     Idle,
     Cleaning(Trigger),
     /// The last cleaning failed; it is tried again at this time.
-    Failed { retry_at_ms: i64 },
+    Failed {
+        retry_at_ms: i64,
+    },
 }
 
 /// A log as the cleaner sees it.
@@ -67,8 +69,14 @@ impl Notes {
     /// Answers when to try again.
     pub fn fail(&mut self, error: String, now_ms: i64) -> i64 {
         self.in_progress = None;
-        let wait_ms = FIRST_RETRY_MS.checked_shl(self.failures).unwrap_or(LAST_RETRY_MS);
-        let wait_ms = if wait_ms <= 0 { LAST_RETRY_MS } else { wait_ms.min(LAST_RETRY_MS) };
+        let wait_ms = FIRST_RETRY_MS
+            .checked_shl(self.failures)
+            .unwrap_or(LAST_RETRY_MS);
+        let wait_ms = if wait_ms <= 0 {
+            LAST_RETRY_MS
+        } else {
+            wait_ms.min(LAST_RETRY_MS)
+        };
         self.failures = self.failures.saturating_add(1);
         self.last_error = Some((now_ms, error));
         let retry_at_ms = now_ms.saturating_add(wait_ms);

@@ -59,8 +59,11 @@ impl Throttle {
             if wait < SMALLEST_WAIT || bucket.is_stopped {
                 return;
             }
-            bucket =
-                self.changed.wait_timeout(bucket, wait).unwrap_or_else(PoisonError::into_inner).0;
+            bucket = self
+                .changed
+                .wait_timeout(bucket, wait)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
             bucket.fill(Instant::now());
         }
     }
@@ -110,7 +113,11 @@ fn is_limited(bytes_per_second: f64) -> bool {
 }
 
 fn burst_bytes(bytes_per_second: f64) -> f64 {
-    if is_limited(bytes_per_second) { bytes_per_second / 10.0 } else { 0.0 }
+    if is_limited(bytes_per_second) {
+        bytes_per_second / 10.0
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]

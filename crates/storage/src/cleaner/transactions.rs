@@ -49,7 +49,9 @@ impl AbortedTransactions {
         };
         let last_offset = header.last_offset();
         let next = ranges.partition_point(|(_, marker_offset)| *marker_offset < last_offset);
-        ranges.get(next).is_some_and(|(first_offset, _)| *first_offset <= last_offset)
+        ranges
+            .get(next)
+            .is_some_and(|(first_offset, _)| *first_offset <= last_offset)
     }
 }
 
@@ -100,8 +102,11 @@ impl OpenTransactions {
     /// Passes a segment; answers its undecided markers, each with whether its transaction has data.
     pub fn pass(&mut self, segment: SegmentTransactions) -> Vec<(Marker, bool)> {
         let decided = segment.undecided.into_iter();
-        let decided = decided.map(|marker| (marker, self.0.contains(&marker.producer_id))).collect();
-        self.0.retain(|producer_id| !segment.ended.contains(producer_id));
+        let decided = decided
+            .map(|marker| (marker, self.0.contains(&marker.producer_id)))
+            .collect();
+        self.0
+            .retain(|producer_id| !segment.ended.contains(producer_id));
         self.0.extend(segment.open);
         decided
     }
@@ -112,7 +117,13 @@ mod tests {
     use super::*;
 
     fn marker(producer_id: i64, ordinal: u64) -> Marker {
-        Marker { producer_id, is_abort: false, ordinal, last_offset: 0, delete_horizon_ms: None }
+        Marker {
+            producer_id,
+            is_abort: false,
+            ordinal,
+            last_offset: 0,
+            delete_horizon_ms: None,
+        }
     }
 
     #[test]
@@ -131,7 +142,10 @@ mod tests {
 
         let mut open = OpenTransactions::default();
         assert_eq!(open.pass(first), [(marker(3, 7), false)]);
-        assert_eq!(open.pass(second), [(marker(1, 0), true), (marker(2, 1), false)]);
+        assert_eq!(
+            open.pass(second),
+            [(marker(1, 0), true), (marker(2, 1), false)]
+        );
         assert!(open.0.is_empty());
     }
 
@@ -143,7 +157,8 @@ mod tests {
             last_offset,
             last_stable_offset: 0,
         };
-        let aborted = AbortedTransactions::new([entry(1, 30, 40), entry(1, 10, 20), entry(2, 0, 99)]);
+        let aborted =
+            AbortedTransactions::new([entry(1, 30, 40), entry(1, 10, 20), entry(2, 0, 99)]);
         let batch = |producer_id, base_offset, attributes| BatchHeader {
             base_offset,
             batch_length: 49,
@@ -159,8 +174,19 @@ mod tests {
             record_count: 1,
         };
         const TRANSACTIONAL: i16 = 0x10;
-        for (base_offset, expected) in [(5, false), (10, true), (18, true), (20, false), (25, false), (35, true)] {
-            assert_eq!(aborted.contains(&batch(1, base_offset, TRANSACTIONAL)), expected, "{base_offset}");
+        for (base_offset, expected) in [
+            (5, false),
+            (10, true),
+            (18, true),
+            (20, false),
+            (25, false),
+            (35, true),
+        ] {
+            assert_eq!(
+                aborted.contains(&batch(1, base_offset, TRANSACTIONAL)),
+                expected,
+                "{base_offset}"
+            );
         }
         assert!(!aborted.contains(&batch(1, 10, 0)));
         assert!(!aborted.contains(&batch(1, 10, 0x30)));

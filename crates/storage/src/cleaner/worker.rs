@@ -53,7 +53,7 @@ struct AllNotes {
 impl Shared {
     pub fn new(manager: Arc<LogManager>, config: CleanerConfig) -> Result<Shared, StorageError> {
         let dir = manager.dir();
-        Ok(Shared {
+        let shared = Shared {
             throttle: Throttle::new(config.io_max_bytes_per_second),
             hasher: key_hasher(&*dir)?,
             checkpoints: Checkpoints::open(dir),
@@ -63,7 +63,15 @@ impl Shared {
             notes: Mutex::new(AllNotes::default()),
             changed: Condvar::new(),
             manager,
-        })
+        };
+        // Before anything is created: a log of the same name as one that is gone must not inherit its entries.
+        shared
+            .checkpoints
+            .retain(|topic_partition| shared.manager.get(topic_partition).is_some())?;
+        for log in shared.manager.logs() {
+            shared.recognise(&log);
+        }
+        Ok(shared)
     }
 
     pub fn stop(&self) {
@@ -78,7 +86,8 @@ impl Shared {
     }
 
     pub fn update_config(&self, config: CleanerConfig) {
-        self.throttle.set_bytes_per_second(config.io_max_bytes_per_second);
+        self.throttle
+            .set_bytes_per_second(config.io_max_bytes_per_second);
         *lock(&self.config) = config;
         self.wake();
     }
@@ -90,7 +99,10 @@ impl Shared {
             match std::panic::catch_unwind(AssertUnwindSafe(|| self.clean_next())) {
                 Ok(Some(_)) => continue,
                 Ok(None) => {}
-                Err(panic) => tracing::error!(panic = panic_text(&*panic), "the cleaner could not look for work"),
+                Err(panic) => tracing::error!(
+                    panic = panic_text(&*panic),
+                    "the cleaner could not look for work"
+                ),
             }
             self.wait(&mut seen_wakes);
         }
@@ -100,7 +112,9 @@ impl Shared {
     fn wait(&self, seen_wakes: &mut u64) {
         let backoff = Duration::from_millis(lock(&self.config).backoff_ms.max(1).unsigned_abs());
         let is_idle = |notes: &mut AllNotes| notes.wakes == *seen_wakes && !self.is_stopped();
-        let waited = self.changed.wait_timeout_while(lock(&self.notes), backoff, is_idle);
+        let waited = self
+            .changed
+            .wait_timeout_while(lock(&self.notes), backoff, is_idle);
         let (notes, _) = waited.unwrap_or_else(PoisonError::into_inner);
         *seen_wakes = notes.wakes;
     }
@@ -116,7 +130,10 @@ impl Shared {
         let logs = self.manager.logs();
         self.forget_all_but(&logs);
         for eligible in self.look(&logs).eligible {
-            let Some(log) = logs.iter().find(|log| *log.topic_partition() == eligible.topic_partition) else {
+            let Some(log) = logs
+                .iter()
+                .find(|log| *log.topic_partition() == eligible.topic_partition)
+            else {
                 continue;
             };
             // Somebody may have asked for this log since it was judged.
@@ -165,9 +182,18 @@ impl Shared {
     /// Cleans a log that the caller has claimed, and gives the claim back.
     pub fn clean(&self, log: &Log, bounds: &Bounds) -> Result<CleanStats, StorageError> {
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            clean_log(log, self.request(bounds), &mut self.resources(), &self.control(log))
+            clean_log(
+                log,
+                self.request(bounds),
+                &mut self.resources(),
+                &self.control(log),
+            )
         }));
-        let result = result.unwrap_or_else(|panic| Err(StorageError::CleanerPanicked { reason: panic_text(&*panic) }));
+        let result = result.unwrap_or_else(|panic| {
+            Err(StorageError::CleanerPanicked {
+                reason: panic_text(&*panic),
+            })
+        });
         let result = result.and_then(|cleaned| self.remember(log, cleaned));
         match &result {
             Ok(stats) => {
@@ -175,12 +201,16 @@ impl Shared {
                 report(log, bounds, stats);
             }
             // Stopped or deleted: nobody's fault, and nothing to wait for.
-            Err(StorageError::Closed) => self.note(log.topic_partition(), |notes| notes.in_progress = None),
+            Err(StorageError::Closed) => {
+                self.note(log.topic_partition(), |notes| notes.in_progress = None)
+            }
             Err(error) => {
                 let text = error.to_string();
                 let now_ms = self.now_ms();
                 let mut retry_at_ms = 0;
-                self.note(log.topic_partition(), |notes| retry_at_ms = notes.fail(text, now_ms));
+                self.note(log.topic_partition(), |notes| {
+                    retry_at_ms = notes.fail(text, now_ms)
+                });
                 let wait_ms = retry_at_ms - now_ms;
                 tracing::error!(partition = %log.topic_partition(), %error, wait_ms, "cleaning failed and is tried again later");
             }
@@ -191,17 +221,25 @@ impl Shared {
     /// Finds what a cleaning would drop.
     pub fn plan(&self, log: &Log) -> Result<(Bounds, Plan), StorageError> {
         let bounds = bounds(&self.facts(log), self.now_ms());
-        let plan = plan_log(log, self.request(&bounds), &mut self.resources(), &self.control(log))?;
+        let plan = plan_log(
+            log,
+            self.request(&bounds),
+            &mut self.resources(),
+            &self.control(log),
+        )?;
         Ok((bounds, plan))
     }
 
     /// Writes the checkpoints of a log that was cleaned.
     fn remember(&self, log: &Log, cleaned: Cleaned) -> Result<CleanStats, StorageError> {
         let topic_partition = log.topic_partition();
-        let is_there = |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
+        let is_there =
+            |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
         let offset = (topic_partition.clone(), cleaned.first_dirty_offset);
-        self.checkpoints.set_first_dirty_offsets(&[offset], is_there)?;
-        self.checkpoints.set_horizon(topic_partition, cleaned.horizon, is_there)?;
+        self.checkpoints
+            .set_first_dirty_offsets(&[offset], is_there)?;
+        self.checkpoints
+            .set_horizon(topic_partition, cleaned.horizon, is_there)?;
         Ok(cleaned.stats)
     }
 
@@ -213,8 +251,12 @@ impl Shared {
             for (topic_partition, offset) in &choice.checkpoint_resets {
                 tracing::warn!(partition = %topic_partition, offset, "the first dirty offset lay outside of the log and is reset");
             }
-            let is_there = |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
-            if let Err(error) = self.checkpoints.set_first_dirty_offsets(&choice.checkpoint_resets, is_there) {
+            let is_there =
+                |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
+            if let Err(error) = self
+                .checkpoints
+                .set_first_dirty_offsets(&choice.checkpoint_resets, is_there)
+            {
                 tracing::error!(%error, "the cleaner's checkpoint could not be written");
             }
         }
@@ -225,7 +267,10 @@ impl Shared {
             notes.bounds = *bounds;
         }
         for eligible in &choice.eligible {
-            let notes = notes.by_log.entry(eligible.topic_partition.clone()).or_default();
+            let notes = notes
+                .by_log
+                .entry(eligible.topic_partition.clone())
+                .or_default();
             notes.reason = notes.in_progress.is_none().then_some(Reason::Queued);
             notes.bounds = Some(eligible.bounds);
         }
@@ -238,14 +283,26 @@ impl Shared {
         let config = log.config();
         let offsets = log.offsets();
         let segments = log.segments();
-        let notes = lock(&self.notes).by_log.get(topic_partition).cloned().unwrap_or_default();
+        let notes = lock(&self.notes)
+            .by_log
+            .get(topic_partition)
+            .cloned()
+            .unwrap_or_default();
         let has_min_lag = config.min_compaction_lag_ms > 0;
         let has_max_lag = config.max_compaction_lag_ms < i64::MAX;
         let segment_facts = |segment: &Arc<Segment>| SegmentFacts {
             base_offset: segment.base_offset(),
             size_bytes: u64::from(segment.size_bytes()),
-            largest_timestamp_ms: if has_min_lag { segment.largest_timestamp_ms() } else { 0 },
-            first_batch_timestamp_ms: if has_max_lag { segment.first_batch_timestamp() } else { None },
+            largest_timestamp_ms: if has_min_lag {
+                segment.largest_timestamp_ms()
+            } else {
+                0
+            },
+            first_batch_timestamp_ms: if has_max_lag {
+                segment.first_batch_timestamp()
+            } else {
+                None
+            },
         };
         LogFacts {
             topic_partition: topic_partition.clone(),
@@ -272,29 +329,39 @@ impl Shared {
         let topic_partition = log.topic_partition();
         let mut is_another = false;
         self.note(topic_partition, |notes| {
-            is_another = notes.topic_id.is_some_and(|topic_id| topic_id != log.topic_id());
+            is_another = notes
+                .topic_id
+                .is_some_and(|topic_id| topic_id != log.topic_id());
             if is_another && notes.in_progress.is_none() {
                 *notes = Notes::default();
             }
             notes.topic_id = Some(log.topic_id());
         });
-        if is_another && let Err(error) = self.checkpoints.retain(|other| other != topic_partition) {
+        if is_another && let Err(error) = self.checkpoints.retain(|other| other != topic_partition)
+        {
             tracing::error!(%error, "the cleaner's checkpoint could not be written");
         }
     }
 
     fn forget_all_but(&self, logs: &[Arc<Log>]) {
-        let is_there = |topic_partition: &TopicPartition| logs.iter().any(|log| log.topic_partition() == topic_partition);
+        let is_there = |topic_partition: &TopicPartition| {
+            logs.iter()
+                .any(|log| log.topic_partition() == topic_partition)
+        };
         let gone = {
             let mut notes = lock(&self.notes);
             let len = notes.by_log.len();
             if len > logs.len() {
-                notes.by_log.retain(|topic_partition, notes| notes.in_progress.is_some() || is_there(topic_partition));
+                notes.by_log.retain(|topic_partition, notes| {
+                    notes.in_progress.is_some() || is_there(topic_partition)
+                });
             }
             notes.by_log.len() < len
         };
         if gone
-            && let Err(error) = self.checkpoints.retain(|topic_partition| self.manager.get(topic_partition).is_some())
+            && let Err(error) = self
+                .checkpoints
+                .retain(|topic_partition| self.manager.get(topic_partition).is_some())
         {
             tracing::error!(%error, "the cleaner's checkpoint could not be written");
         }
@@ -308,7 +375,11 @@ impl Shared {
             .iter()
             .map(|log| {
                 let topic_partition = log.topic_partition().clone();
-                let notes = notes.by_log.get(&topic_partition).cloned().unwrap_or_default();
+                let notes = notes
+                    .by_log
+                    .get(&topic_partition)
+                    .cloned()
+                    .unwrap_or_default();
                 LogStatus {
                     state: notes.state(),
                     reason: notes.reason,
@@ -328,11 +399,18 @@ impl Shared {
     }
 
     /// The log, if it is here and compacted.
-    pub fn compacted_log(&self, topic_partition: &TopicPartition) -> Result<Arc<Log>, StorageError> {
+    pub fn compacted_log(
+        &self,
+        topic_partition: &TopicPartition,
+    ) -> Result<Arc<Log>, StorageError> {
         let log = self.manager.get(topic_partition);
-        let log = log.ok_or_else(|| StorageError::UnknownPartition { topic_partition: topic_partition.clone() })?;
+        let log = log.ok_or_else(|| StorageError::UnknownPartition {
+            topic_partition: topic_partition.clone(),
+        })?;
         if !log.config().cleanup_policy.compact {
-            return Err(StorageError::NotCompacted { topic_partition: topic_partition.clone() });
+            return Err(StorageError::NotCompacted {
+                topic_partition: topic_partition.clone(),
+            });
         }
         Ok(log)
     }
@@ -349,7 +427,8 @@ impl Shared {
     fn resources(&self) -> CleanerResources {
         let config = lock(&self.config).clone();
         let threads = u64::from(config.threads.max(1));
-        let table_bytes = usize::try_from(config.dedupe_buffer_size_bytes / threads).unwrap_or(usize::MAX);
+        let table_bytes =
+            usize::try_from(config.dedupe_buffer_size_bytes / threads).unwrap_or(usize::MAX);
         let mut resources = CleanerResources::new(
             self.hasher.clone(),
             table_bytes,
@@ -362,7 +441,11 @@ impl Shared {
     }
 
     fn control<'a>(&'a self, log: &'a Log) -> Control<'a> {
-        Control { throttle: &self.throttle, is_stopped: &self.is_stopped, log }
+        Control {
+            throttle: &self.throttle,
+            is_stopped: &self.is_stopped,
+            log,
+        }
     }
 
     fn note(&self, topic_partition: &TopicPartition, change: impl FnOnce(&mut Notes)) {
@@ -398,7 +481,8 @@ fn report(log: &Log, bounds: &Bounds, stats: &CleanStats) {
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown panic".to_string())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "unknown panic".to_string())
 }
 
 /// A lock whose data is whole whatever the thread that held it came to: only complete values are stored.

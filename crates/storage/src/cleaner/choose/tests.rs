@@ -32,7 +32,10 @@ fn log(segments: i64) -> LogFacts {
 }
 
 fn topic_partition(topic: &str) -> TopicPartition {
-    TopicPartition { topic: topic.into(), partition: 0 }
+    TopicPartition {
+        topic: topic.into(),
+        partition: 0,
+    }
 }
 
 fn reason(log: LogFacts, now_ms: i64) -> Reason {
@@ -40,21 +43,36 @@ fn reason(log: LogFacts, now_ms: i64) -> Reason {
 }
 
 fn triggered(log: LogFacts, now_ms: i64) -> Trigger {
-    choose(&[log], now_ms).eligible.pop().expect("not chosen").trigger
+    choose(&[log], now_ms)
+        .eligible
+        .pop()
+        .expect("not chosen")
+        .trigger
 }
 
 #[test]
 fn the_dirty_section_ends_at_the_active_segment() {
     let bounds = bounds(&log(4), 0);
-    assert_eq!((bounds.first_dirty_offset, bounds.first_uncleanable_offset), (0, 30));
+    assert_eq!(
+        (bounds.first_dirty_offset, bounds.first_uncleanable_offset),
+        (0, 30)
+    );
     assert_eq!((bounds.clean_bytes, bounds.dirty_bytes), (0, 300));
     assert_eq!(bounds.limit, Limit::ActiveSegment);
 }
 
 #[test]
 fn a_clean_log_waits_for_its_active_segment() {
-    let log = LogFacts { checkpoint_offset: Some(30), ..log(4) };
-    assert_eq!(reason(log, 0), Reason::NothingDirty { limit: Limit::ActiveSegment });
+    let log = LogFacts {
+        checkpoint_offset: Some(30),
+        ..log(4)
+    };
+    assert_eq!(
+        reason(log, 0),
+        Reason::NothingDirty {
+            limit: Limit::ActiveSegment
+        }
+    );
 }
 
 #[test]
@@ -64,10 +82,19 @@ fn a_log_with_one_segment_has_nothing_to_clean() {
 
 #[test]
 fn case_39_nothing_at_or_above_the_last_stable_offset_is_cleaned() {
-    let open = LogFacts { last_stable_offset: 17, ..log(4) };
+    let open = LogFacts {
+        last_stable_offset: 17,
+        ..log(4)
+    };
     let bounds = bounds(&open, 0);
-    assert_eq!((bounds.first_uncleanable_offset, bounds.limit), (10, Limit::LastStableOffset));
-    let open = LogFacts { last_stable_offset: 0, ..open };
+    assert_eq!(
+        (bounds.first_uncleanable_offset, bounds.limit),
+        (10, Limit::LastStableOffset)
+    );
+    let open = LogFacts {
+        last_stable_offset: 0,
+        ..open
+    };
     assert_eq!(reason(open, 0), Reason::Empty);
 }
 
@@ -91,7 +118,10 @@ fn case_48_max_lag_overrides_the_ratio() {
     log.max_compaction_lag_ms = 500;
     log.segments[9].first_batch_timestamp_ms = Some(2_000);
     let before = choose(&[log.clone()], 2_500);
-    let below = Reason::BelowDirtyRatio { ratio: 0.1, threshold: 0.9 };
+    let below = Reason::BelowDirtyRatio {
+        ratio: 0.1,
+        threshold: 0.9,
+    };
     assert_eq!(before.not_now[0].1, below);
     let after = choose(&[log.clone()], 2_501);
     assert_eq!(after.eligible[0].trigger, Trigger::MaxCompactionLag);
@@ -104,13 +134,19 @@ fn case_48_max_lag_overrides_the_ratio() {
 fn case_49_a_ratio_equal_to_the_threshold_is_not_enough() {
     let mut log = log(3);
     log.checkpoint_offset = Some(10);
-    let equal = Reason::BelowDirtyRatio { ratio: 0.5, threshold: 0.5 };
+    let equal = Reason::BelowDirtyRatio {
+        ratio: 0.5,
+        threshold: 0.5,
+    };
     assert_eq!(reason(log.clone(), 0), equal);
     log.segments[1].size_bytes += 1;
     assert_eq!(triggered(log.clone(), 0), Trigger::DirtyRatio);
     log.checkpoint_offset = None;
     log.min_cleanable_dirty_ratio = 1.0;
-    let never = Reason::BelowDirtyRatio { ratio: 1.0, threshold: 1.0 };
+    let never = Reason::BelowDirtyRatio {
+        ratio: 1.0,
+        threshold: 1.0,
+    };
     assert_eq!(reason(log.clone(), 0), never);
     log.min_cleanable_dirty_ratio = 0.0;
     assert_eq!(triggered(log, 0), Trigger::DirtyRatio);
@@ -118,9 +154,15 @@ fn case_49_a_ratio_equal_to_the_threshold_is_not_enough() {
 
 #[test]
 fn case_50_a_segment_that_reaches_above_the_high_watermark_is_not_touched() {
-    let log = LogFacts { last_stable_offset: 19, ..log(4) };
+    let log = LogFacts {
+        last_stable_offset: 19,
+        ..log(4)
+    };
     assert_eq!(bounds(&log, 0).first_uncleanable_offset, 10);
-    let log = LogFacts { last_stable_offset: 20, ..log };
+    let log = LogFacts {
+        last_stable_offset: 20,
+        ..log
+    };
     assert_eq!(bounds(&log, 0).first_uncleanable_offset, 20);
 }
 
@@ -142,27 +184,66 @@ fn case_51_a_checkpoint_outside_of_the_log_is_reset_to_its_start() {
 
 #[test]
 fn a_checkpoint_inside_of_a_segment_counts_it_on_both_sides() {
-    let bounds = bounds(&LogFacts { checkpoint_offset: Some(15), ..log(4) }, 0);
+    let bounds = bounds(
+        &LogFacts {
+            checkpoint_offset: Some(15),
+            ..log(4)
+        },
+        0,
+    );
     assert_eq!((bounds.clean_bytes, bounds.dirty_bytes), (200, 200));
 }
 
 #[test]
 fn an_uncleanable_offset_below_the_dirty_one_leaves_nothing_to_clean() {
-    let log = LogFacts { checkpoint_offset: Some(25), last_stable_offset: 26, ..log(4) };
+    let log = LogFacts {
+        checkpoint_offset: Some(25),
+        last_stable_offset: 26,
+        ..log(4)
+    };
     let bounds = bounds(&log, 0);
-    assert_eq!((bounds.first_uncleanable_offset, bounds.dirty_bytes), (20, 0));
-    assert_eq!(reason(log, 0), Reason::NothingDirty { limit: Limit::LastStableOffset });
+    assert_eq!(
+        (bounds.first_uncleanable_offset, bounds.dirty_bytes),
+        (20, 0)
+    );
+    assert_eq!(
+        reason(log, 0),
+        Reason::NothingDirty {
+            limit: Limit::LastStableOffset
+        }
+    );
 }
 
 #[test]
 fn a_passed_horizon_needs_no_dirty_bytes() {
-    let clean = LogFacts { checkpoint_offset: Some(30), horizon: DeleteHorizon::At(700), ..log(4) };
-    assert_eq!(reason(clean.clone(), 699), Reason::NothingDirty { limit: Limit::ActiveSegment });
+    let clean = LogFacts {
+        checkpoint_offset: Some(30),
+        horizon: DeleteHorizon::At(700),
+        ..log(4)
+    };
+    assert_eq!(
+        reason(clean.clone(), 699),
+        Reason::NothingDirty {
+            limit: Limit::ActiveSegment
+        }
+    );
     assert_eq!(triggered(clean.clone(), 700), Trigger::DeleteHorizon);
-    let unknown = LogFacts { horizon: DeleteHorizon::Unknown, ..clean.clone() };
+    let unknown = LogFacts {
+        horizon: DeleteHorizon::Unknown,
+        ..clean.clone()
+    };
     assert_eq!(triggered(unknown, 0), Trigger::DeleteHorizon);
-    let spaced = LogFacts { delete_retention_ms: 1_600, last_cleaned_ms: Some(650), ..clean };
-    assert_eq!(reason(spaced.clone(), 749), Reason::NothingDirty { limit: Limit::ActiveSegment });
+    let spaced = LogFacts {
+        delete_retention_ms: 1_600,
+        last_cleaned_ms: Some(650),
+        ..clean
+    };
+    assert_eq!(
+        reason(spaced.clone(), 749),
+        Reason::NothingDirty {
+            limit: Limit::ActiveSegment
+        }
+    );
     assert_eq!(triggered(spaced, 750), Trigger::DeleteHorizon);
 }
 
@@ -174,18 +255,54 @@ fn the_dirtiest_log_goes_first() {
         min_cleanable_dirty_ratio: 0.1,
         ..log(4)
     };
-    let choice = choose(&[with("b", Some(20)), with("c", None), with("a", Some(20))], 0);
-    let order: Vec<String> =
-        choice.eligible.iter().map(|log| log.topic_partition.to_string()).collect();
+    let choice = choose(
+        &[with("b", Some(20)), with("c", None), with("a", Some(20))],
+        0,
+    );
+    let order: Vec<String> = choice
+        .eligible
+        .iter()
+        .map(|log| log.topic_partition.to_string())
+        .collect();
     assert_eq!(order, ["c-0", "a-0", "b-0"]);
 }
 
 #[test]
 fn a_log_that_cannot_be_cleaned_says_why() {
-    assert_eq!(reason(LogFacts { is_compacted: false, ..log(4) }, 0), Reason::NotCompacted);
-    assert_eq!(reason(LogFacts { is_closed: true, ..log(4) }, 0), Reason::Closed);
-    assert_eq!(reason(LogFacts { is_in_progress: true, ..log(4) }, 0), Reason::InProgress);
-    let failed = LogFacts { retry_at_ms: Some(10), ..log(4) };
+    assert_eq!(
+        reason(
+            LogFacts {
+                is_compacted: false,
+                ..log(4)
+            },
+            0
+        ),
+        Reason::NotCompacted
+    );
+    assert_eq!(
+        reason(
+            LogFacts {
+                is_closed: true,
+                ..log(4)
+            },
+            0
+        ),
+        Reason::Closed
+    );
+    assert_eq!(
+        reason(
+            LogFacts {
+                is_in_progress: true,
+                ..log(4)
+            },
+            0
+        ),
+        Reason::InProgress
+    );
+    let failed = LogFacts {
+        retry_at_ms: Some(10),
+        ..log(4)
+    };
     assert_eq!(reason(failed.clone(), 9), Reason::RetryAt { ms: 10 });
     assert_eq!(triggered(failed, 10), Trigger::DirtyRatio);
 }
@@ -194,11 +311,19 @@ fn a_log_that_cannot_be_cleaned_says_why() {
 fn bounds_hold_for_every_checkpoint_and_stable_offset() {
     for checkpoint in 0..=40 {
         for last_stable_offset in 0..=40 {
-            let log = LogFacts { checkpoint_offset: Some(checkpoint), last_stable_offset, ..log(4) };
+            let log = LogFacts {
+                checkpoint_offset: Some(checkpoint),
+                last_stable_offset,
+                ..log(4)
+            };
             let bounds = bounds(&log, 0);
             assert!(bounds.first_uncleanable_offset <= last_stable_offset.max(checkpoint));
             assert!(bounds.first_uncleanable_offset <= 30);
-            assert!(log.segments.iter().any(|s| s.base_offset == bounds.first_uncleanable_offset));
+            assert!(
+                log.segments
+                    .iter()
+                    .any(|s| s.base_offset == bounds.first_uncleanable_offset)
+            );
             // A cleaning that is scheduled for dirt always moves the first dirty offset.
             if bounds.dirty_bytes > 0 {
                 assert!(bounds.first_uncleanable_offset > bounds.first_dirty_offset);

@@ -15,9 +15,19 @@ fn case_01_a_superseded_batch_goes_and_a_read_at_its_offset_finds_the_next() {
     assert_eq!(scene.survivors(), "[a2@1]");
     assert_eq!((stats.dead.superseded, stats.keys, stats.passes), (1, 1, 1));
     assert_eq!(scene.log.offsets().log_start_offset, 0);
-    let request = ReadRequest { offset: 0, max_bytes: 1 << 20, min_one_batch: true, isolation: Isolation::HighWatermark };
+    let request = ReadRequest {
+        offset: 0,
+        max_bytes: 1 << 20,
+        min_one_batch: true,
+        isolation: Isolation::HighWatermark,
+    };
     let mut bytes = Vec::new();
-    scene.log.read(request).unwrap().read_into(&mut bytes).unwrap();
+    scene
+        .log
+        .read(request)
+        .unwrap()
+        .read_into(&mut bytes)
+        .unwrap();
     assert_eq!(batches_in(&bytes)[0].header.base_offset, 1);
 }
 
@@ -56,8 +66,14 @@ fn case_05_the_active_segment_kills_nothing_and_loses_nothing() {
 #[test]
 fn case_06_the_same_key_in_two_partitions_is_two_keys() {
     let mut scene = Scene::new("a1@0 |");
-    let other = TopicPartition { topic: "t".into(), partition: 1 };
-    let log = scene.manager.create(&other, TopicId([8; 16]), log_config()).unwrap();
+    let other = TopicPartition {
+        topic: "t".into(),
+        partition: 1,
+    };
+    let log = scene
+        .manager
+        .create(&other, TopicId([8; 16]), log_config())
+        .unwrap();
     let mut builder = BatchBuilder::new(BatchSpec::default());
     builder.push(0, 0, Some(b"a"), Some(b"2"), &[]);
     let mut bytes = Vec::new();
@@ -112,7 +128,10 @@ fn case_11_headers_and_null_header_values_survive_a_rewrite() {
         scene.clean();
         assert_eq!(scene.survivors(), "0..2[b1@1 a2@2]");
         // `Scene` compares the encoded headers with what was written; they hold a null.
-        assert!(scene.batches()[0].rows[0].headers.ends_with(b"null\x01"), "{codec}");
+        assert!(
+            scene.batches()[0].rows[0].headers.ends_with(b"null\x01"),
+            "{codec}"
+        );
     }
 }
 
@@ -125,7 +144,13 @@ fn case_12_a_produce_without_a_key_is_refused_whole() {
     let mut bytes = Vec::new();
     builder.finish(&mut bytes).unwrap();
     let refused = scene.log.append(&bytes, AppendOrigin::Client, 0);
-    assert!(matches!(refused, Err(StorageError::KeylessRecord { batch_index: 1, .. })), "{refused:?}");
+    assert!(
+        matches!(
+            refused,
+            Err(StorageError::KeylessRecord { batch_index: 1, .. })
+        ),
+        "{refused:?}"
+    );
     assert_eq!(scene.log.offsets().log_end_offset, 0);
 }
 
@@ -133,27 +158,43 @@ fn case_12_a_produce_without_a_key_is_refused_whole() {
 fn case_13_segments_with_offsets_far_apart_are_not_put_together() {
     let mut scene = Scene::new("a1@0 | b1@10 | c1@3000000000 b2@3000000001 | A:");
     scene.clean();
-    assert_eq!(scene.layout(), "[a1@0] | [c1@3000000000] [b2@3000000001] | ");
+    assert_eq!(
+        scene.layout(),
+        "[a1@0] | [c1@3000000000] [b2@3000000001] | "
+    );
     scene.write("a2@3000000002 |");
     scene.clean();
-    assert_eq!(scene.survivors(), "[c1@3000000000] [b2@3000000001] [a2@3000000002]");
+    assert_eq!(
+        scene.survivors(),
+        "[c1@3000000000] [b2@3000000001] [a2@3000000002]"
+    );
     let scene = scene.reopened();
-    assert_eq!(scene.survivors(), "[c1@3000000000] [b2@3000000001] [a2@3000000002]");
+    assert_eq!(
+        scene.survivors(),
+        "[c1@3000000000] [b2@3000000001] [a2@3000000002]"
+    );
     assert_eq!(scene.log.offsets().log_end_offset, 3_000_000_003);
 }
 
 #[test]
 fn case_14_a_second_cleaning_changes_no_byte() {
-    let mut scene = Scene::new("[a1@0 b1@1 a2@2] [aT@3 c1@4]{zstd} | [b2@5 d1@6]{p9 s0} | [d2@7 n1@8] | A: e1@9");
+    let mut scene = Scene::new(
+        "[a1@0 b1@1 a2@2] [aT@3 c1@4]{zstd} | [b2@5 d1@6]{p9 s0} | [d2@7 n1@8] | A: e1@9",
+    );
     scene.clean();
     let files = |scene: &Scene| -> Vec<(String, Vec<u8>)> {
         let files = scene.dir.files().into_iter();
-        files.filter(|(name, _)| name.ends_with(".log") || name.ends_with("index")).collect()
+        files
+            .filter(|(name, _)| name.ends_with(".log") || name.ends_with("index"))
+            .collect()
     };
     let first = files(&scene);
     let stats = scene.clean();
     assert_eq!(first, files(&scene));
-    assert_eq!((stats.bytes_read, stats.bytes_written, stats.segments_in), (0, 0, 0));
+    assert_eq!(
+        (stats.bytes_read, stats.bytes_written, stats.segments_in),
+        (0, 0, 0)
+    );
 }
 
 #[test]
@@ -175,24 +216,36 @@ fn a_later_value_kills_one_in_the_clean_section() {
 
 #[test]
 fn a_segment_without_a_dead_record_is_not_rewritten() {
-    let mut scene = Scene::with_config("a1@0 b1@1 | c1@2 d1@3 |", |config| config.segment_bytes = 200);
+    let mut scene = Scene::with_config("a1@0 b1@1 | c1@2 d1@3 |", |config| {
+        config.segment_bytes = 200
+    });
     let stats = scene.clean();
-    assert_eq!((stats.segments_in, stats.bytes_read, stats.bytes_written), (0, 0, 0));
+    assert_eq!(
+        (stats.segments_in, stats.bytes_read, stats.bytes_written),
+        (0, 0, 0)
+    );
     scene.write("d2@4 |");
     let before = scene.log.segments();
     scene.clean();
     let after = scene.log.segments();
     assert_eq!(before.first().base_offset(), 0);
-    assert!(after.contains(before.first()), "the first segment was rewritten");
+    assert!(
+        after.contains(before.first()),
+        "the first segment was rewritten"
+    );
     assert_eq!(scene.survivors(), "[a1@0] [b1@1] [c1@2] [d2@4]");
 }
 
 #[test]
 fn a_segment_that_loses_everything_leaves_no_empty_file_behind() {
-    let mut scene = Scene::with_config("z1@0 | a1@1 b1@2 | a2@3 b2@4 |", |config| config.segment_bytes = 200);
+    let mut scene = Scene::with_config("z1@0 | a1@1 b1@2 | a2@3 b2@4 |", |config| {
+        config.segment_bytes = 200
+    });
     scene.clean();
     assert_eq!(scene.layout(), "[z1@0] | [a2@3] [b2@4] | ");
-    let mut scene = Scene::with_config("a1@0 b1@1 | a2@2 b2@3 |", |config| config.segment_bytes = 200);
+    let mut scene = Scene::with_config("a1@0 b1@1 | a2@2 b2@3 |", |config| {
+        config.segment_bytes = 200
+    });
     scene.clean();
     // The first segment's name is where the log begins.
     assert_eq!(scene.log.segments().first().base_offset(), 0);
@@ -202,7 +255,9 @@ fn a_segment_that_loses_everything_leaves_no_empty_file_behind() {
 
 #[test]
 fn output_segments_keep_to_the_segment_size() {
-    let text: Vec<String> = (0..40).map(|offset| format!("k{offset}={}@{offset}", "x".repeat(100))).collect();
+    let text: Vec<String> = (0..40)
+        .map(|offset| format!("k{offset}={}@{offset}", "x".repeat(100)))
+        .collect();
     let mut scene = Scene::new(&format!("{} | n1@40 z1@41 |", text.join(" ")));
     scene.configure(|config| config.segment_bytes = 1_000);
     scene.write("k0=y@42 |");
@@ -218,7 +273,10 @@ fn a_dry_run_counts_the_dead_and_changes_nothing() {
     let scene = Scene::new("[a1@0 b1@1 a2@2] n1@3 b2@4 |");
     let before = scene.dir.files();
     let dry = scene.cleaner.dry_run(&topic_partition()).unwrap();
-    assert_eq!((dry.records, dry.dead.superseded, dry.dead.keyless), (5, 2, 1));
+    assert_eq!(
+        (dry.records, dry.dead.superseded, dry.dead.keyless),
+        (5, 2, 1)
+    );
     assert!(dry.dead_bytes > 0 && dry.dead_bytes < dry.bytes);
     assert_eq!(before, scene.dir.files());
 }
@@ -233,7 +291,13 @@ fn case_52_a_small_table_takes_several_passes_to_the_same_result() {
     assert!(stats.passes > 3, "{stats:?}");
     assert_eq!(stats.keys, 10);
     assert_eq!(small.survivors(), large.survivors());
-    let first_dirty = |scene: &Scene| scene.cleaner.status_of(&topic_partition()).unwrap().first_dirty_offset;
+    let first_dirty = |scene: &Scene| {
+        scene
+            .cleaner
+            .status_of(&topic_partition())
+            .unwrap()
+            .first_dirty_offset
+    };
     assert_eq!(first_dirty(&small), Some(15));
     small.write("b2@15 j2@16 k1@17 l1@18 |");
     small.clean();
@@ -248,7 +312,14 @@ fn a_compacted_log_survives_a_restart_with_its_checkpoint() {
     scene.clean();
     let mut scene = scene.reopened();
     assert_eq!(scene.survivors(), "[a2@1] [b1@2]");
-    assert_eq!(scene.cleaner.status_of(&topic_partition()).unwrap().first_dirty_offset, Some(3));
+    assert_eq!(
+        scene
+            .cleaner
+            .status_of(&topic_partition())
+            .unwrap()
+            .first_dirty_offset,
+        Some(3)
+    );
     assert!(!scene.clean_if_due());
     scene.write("b2@3 |");
     assert!(scene.clean_if_due());
@@ -258,18 +329,30 @@ fn a_compacted_log_survives_a_restart_with_its_checkpoint() {
 #[test]
 fn threads_clean_what_becomes_dirty() {
     let scene = Scene::new("a1@0 a2@1 b1@2 |");
-    let config = CleanerConfig { threads: 2, backoff_ms: 60_000, ..CleanerConfig::default() };
+    let config = CleanerConfig {
+        threads: 2,
+        backoff_ms: 60_000,
+        ..CleanerConfig::default()
+    };
     let cleaner = LogCleaner::start(scene.manager.clone(), config).unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while scene.survivors() != "[a2@1] [b1@2]" {
-        assert!(std::time::Instant::now() < deadline, "{:?}", cleaner.status());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{:?}",
+            cleaner.status()
+        );
         std::thread::yield_now();
     }
     let mut scene = scene;
     scene.write("b2@3 |");
     cleaner.wake();
     while scene.survivors() != "[a2@1] [b2@3]" {
-        assert!(std::time::Instant::now() < deadline, "{:?}", cleaner.status());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{:?}",
+            cleaner.status()
+        );
         std::thread::yield_now();
     }
     assert_eq!(cleaner.running_threads(), 2);

@@ -17,7 +17,11 @@ fn eventful() -> Scene {
 }
 
 fn rows(batches: &[Batch]) -> BTreeSet<i64> {
-    batches.iter().flat_map(|batch| &batch.rows).map(|row| row.offset).collect()
+    batches
+        .iter()
+        .flat_map(|batch| &batch.rows)
+        .map(|row| row.offset)
+        .collect()
 }
 
 #[test]
@@ -28,7 +32,10 @@ fn case_57_a_power_cut_at_any_step_leaves_the_log_as_before_or_after() {
     reference.clean_at(2_000);
     let operations = reference.dir.operation_count() - start;
     let after = rows(&reference.batches());
-    assert!(after.len() < before.len() && operations > 20, "{operations}");
+    assert!(
+        after.len() < before.len() && operations > 20,
+        "{operations}"
+    );
     let expected = reference.survivors();
 
     for model in CrashModel::ALL {
@@ -40,7 +47,10 @@ fn case_57_a_power_cut_at_any_step_leaves_the_log_as_before_or_after() {
             let _ = scene.cleaner.clean_now(&topic_partition());
             let trace = scene.dir.trace();
             let mut scene = scene.crashed(model, step);
-            let context = format!("{model:?}, step {step} of {operations}, {}, {trace:?}", scene.layout());
+            let context = format!(
+                "{model:?}, step {step} of {operations}, {}, {trace:?}",
+                scene.layout()
+            );
             let survivors = rows(&scene.batches());
             assert!(after.is_subset(&survivors), "{context}");
             assert!(survivors.is_subset(&before), "{context}");
@@ -57,7 +67,9 @@ fn case_57_a_power_cut_at_any_step_leaves_the_log_as_before_or_after() {
 #[test]
 fn a_power_cut_between_two_groups_does_not_bring_a_deleted_key_back() {
     let scene = || {
-        let mut scene = Scene::with_config("a1@0 b1@1 | c1@2 d1@3 | aT@4 e1@5 |", |config| config.segment_bytes = 200);
+        let mut scene = Scene::with_config("a1@0 b1@1 | c1@2 d1@3 | aT@4 e1@5 |", |config| {
+            config.segment_bytes = 200
+        });
         // Pass 1 stamps the tombstone; a1 is taken by hand from the reach of that pass.
         scene.configure(|config| config.delete_retention_ms = 0);
         scene.clean_at(0);
@@ -84,26 +96,43 @@ fn a_power_cut_between_two_groups_does_not_bring_a_deleted_key_back() {
 fn case_58_an_unfinished_output_loses_against_the_old_segment() {
     let scene = Scene::new("a1@0 a2@1 | A: b1@2");
     for name in ["log", "index", "timeindex"] {
-        let file = scene.dir.create(&format!("t-0/00000000000000000000.{name}.cleaned")).unwrap();
+        let file = scene
+            .dir
+            .create(&format!("t-0/00000000000000000000.{name}.cleaned"))
+            .unwrap();
         file.write_all_at(b"half", 0).unwrap();
     }
     let scene = scene.reopened();
     assert_eq!(scene.survivors(), "[a1@0] [a2@1] [b1@2]");
-    assert!(!scene.dir.files().iter().any(|(name, _)| name.ends_with(".cleaned")));
+    assert!(
+        !scene
+            .dir
+            .files()
+            .iter()
+            .any(|(name, _)| name.ends_with(".cleaned"))
+    );
 }
 
 #[test]
 fn case_59_indexes_of_a_cleaned_segment_are_rebuilt_the_same() {
     let value = "x".repeat(2_000);
-    let text: Vec<String> = (0..40).map(|i| format!("k{}={value}@{i}t{}", i % 25, 5_000 + i)).collect();
+    let text: Vec<String> = (0..40)
+        .map(|i| format!("k{}={value}@{i}t{}", i % 25, 5_000 + i))
+        .collect();
     let mut scene = Scene::new(&format!("{} z1@40 | A:", text.join(" ")));
     scene.clean();
     let indexes = |scene: &Scene| -> Vec<(String, Vec<u8>)> {
         let files = scene.dir.files().into_iter();
-        files.filter(|(name, _)| name.contains("00000000000000000000.") && name.ends_with("index")).collect()
+        files
+            .filter(|(name, _)| name.contains("00000000000000000000.") && name.ends_with("index"))
+            .collect()
     };
     let built = indexes(&scene);
-    assert!(built.iter().any(|(name, bytes)| name.ends_with(".index") && bytes.len() > 8));
+    assert!(
+        built
+            .iter()
+            .any(|(name, bytes)| name.ends_with(".index") && bytes.len() > 8)
+    );
     for (name, _) in &built {
         scene.dir.remove(name).unwrap();
     }
@@ -118,14 +147,23 @@ fn case_62_a_large_batch_is_cleaned_whatever_the_limit_says_by_now() {
     scene.write(&format!("[a={value}@0 b={value}@1 a={value}@2] c1@3 |"));
     scene.configure(|config| config.max_message_bytes = 1 << 20);
     scene.clean();
-    assert_eq!(rows(&scene.batches()).into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(
+        rows(&scene.batches()).into_iter().collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
 }
 
 #[test]
 fn case_62_a_broken_segment_stops_its_log_and_no_other() {
     let scene = Scene::new("a1@0 a2@1 b1@2 |");
-    let other = TopicPartition { topic: "z".into(), partition: 0 };
-    let log = scene.manager.create(&other, TopicId([8; 16]), log_config()).unwrap();
+    let other = TopicPartition {
+        topic: "z".into(),
+        partition: 0,
+    };
+    let log = scene
+        .manager
+        .create(&other, TopicId([8; 16]), log_config())
+        .unwrap();
     for batch in scene.batches() {
         log.append(&batch.bytes, AppendOrigin::Replay, 0).unwrap();
     }
@@ -133,11 +171,16 @@ fn case_62_a_broken_segment_stops_its_log_and_no_other() {
     log.sync().unwrap();
     // The second batch says that it is longer than the file.
     let first_bytes = scene.batches()[0].bytes.len() as u64;
-    scene.dir.flip_bit("t-0/00000000000000000000.log", (first_bytes + 8) * 8 + 4).unwrap();
+    scene
+        .dir
+        .flip_bit("t-0/00000000000000000000.log", (first_bytes + 8) * 8 + 4)
+        .unwrap();
 
     let (failed, result) = scene.cleaner.clean_next().unwrap();
     assert_eq!(failed, topic_partition());
-    let Err(StorageError::CorruptSegment { file, position, .. }) = result else { panic!("{result:?}") };
+    let Err(StorageError::CorruptSegment { file, position, .. }) = result else {
+        panic!("{result:?}")
+    };
     assert!(file.ends_with("t-0/00000000000000000000.log"));
     assert_eq!(position, first_bytes);
     let (cleaned, result) = scene.cleaner.clean_next().unwrap();
@@ -145,14 +188,26 @@ fn case_62_a_broken_segment_stops_its_log_and_no_other() {
     assert!(scene.cleaner.clean_next().is_none());
 
     let status = scene.cleaner.status_of(&topic_partition()).unwrap();
-    assert_eq!((status.state, status.failures), (CleanerState::Failed { retry_at_ms: 1_000 }, 1));
-    assert!(status.last_error.unwrap().1.contains("00000000000000000000.log"));
+    assert_eq!(
+        (status.state, status.failures),
+        (CleanerState::Failed { retry_at_ms: 1_000 }, 1)
+    );
+    assert!(
+        status
+            .last_error
+            .unwrap()
+            .1
+            .contains("00000000000000000000.log")
+    );
     scene.set_clock(1_000);
     assert!(scene.cleaner.clean_next().unwrap().1.is_err());
     let status = scene.cleaner.status_of(&topic_partition()).unwrap();
     assert_eq!(status.state, CleanerState::Failed { retry_at_ms: 3_000 });
     // The damage is repaired, and the log is cleaned again.
-    scene.dir.flip_bit("t-0/00000000000000000000.log", (first_bytes + 8) * 8 + 4).unwrap();
+    scene
+        .dir
+        .flip_bit("t-0/00000000000000000000.log", (first_bytes + 8) * 8 + 4)
+        .unwrap();
     scene.set_clock(3_000);
     assert!(scene.cleaner.clean_next().unwrap().1.is_ok());
     assert_eq!(scene.survivors(), "[a2@1] [b1@2]");
@@ -163,16 +218,31 @@ fn case_64_a_flipped_bit_never_gets_a_valid_checksum() {
     // Once in a batch that would be rebuilt, once in one that would be copied.
     for damaged in [0, 1] {
         let scene = Scene::new("[a1@0 b1@1 c1@2] [d1@3] [a2@4] | A:");
-        let position: usize = scene.batches().iter().take(damaged).map(|batch| batch.bytes.len()).sum();
+        let position: usize = scene
+            .batches()
+            .iter()
+            .take(damaged)
+            .map(|batch| batch.bytes.len())
+            .sum();
         let last = position + scene.batches()[damaged].bytes.len() - 1;
         let name = "t-0/00000000000000000000.log";
         scene.dir.flip_bit(name, last as u64 * 8).unwrap();
         let before = scene.dir.files();
         let result = scene.cleaner.clean_now(&topic_partition());
-        let Err(StorageError::CorruptSegment { file, position: found, .. }) = result else { panic!("{result:?}") };
+        let Err(StorageError::CorruptSegment {
+            file,
+            position: found,
+            ..
+        }) = result
+        else {
+            panic!("{result:?}")
+        };
         assert_eq!((file.as_str(), found), (name, position as u64));
         let logs = |files: Vec<(String, Vec<u8>)>| -> Vec<_> {
-            files.into_iter().filter(|(name, _)| name.starts_with("t-0/")).collect()
+            files
+                .into_iter()
+                .filter(|(name, _)| name.starts_with("t-0/"))
+                .collect()
         };
         assert_eq!(logs(before), logs(scene.dir.files()));
     }
@@ -181,7 +251,13 @@ fn case_64_a_flipped_bit_never_gets_a_valid_checksum() {
 #[test]
 fn case_65_a_lookup_by_time_finds_the_first_survivor() {
     let mut scene = Scene::new("[a1@0t100 b1@1t200 a2@2t300] [c1@3t400] [b2@4t500] | A:");
-    let find = |scene: &Scene, timestamp| scene.log.offset_for_timestamp(timestamp).unwrap().map(|found| found.offset);
+    let find = |scene: &Scene, timestamp| {
+        scene
+            .log
+            .offset_for_timestamp(timestamp)
+            .unwrap()
+            .map(|found| found.offset)
+    };
     assert_eq!(find(&scene, 150), Some(1));
     assert_eq!(find(&scene, 250), Some(2));
     scene.clean();
@@ -199,7 +275,13 @@ fn a_full_disk_fails_the_cleaning_and_takes_nothing() {
     let result = scene.cleaner.clean_now(&topic_partition());
     assert!(matches!(result, Err(StorageError::Io { .. })), "{result:?}");
     assert_eq!(scene.manager.is_offline(), None);
-    assert!(!scene.dir.files().iter().any(|(name, _)| name.ends_with(".cleaned")));
+    assert!(
+        !scene
+            .dir
+            .files()
+            .iter()
+            .any(|(name, _)| name.ends_with(".cleaned"))
+    );
     scene.dir.set_free_bytes(u64::MAX);
     scene.write("b2@3 |");
     scene.clean();
@@ -212,6 +294,9 @@ fn a_reader_finishes_on_the_segments_it_holds() {
     let held = scene.log.segments();
     scene.clean();
     assert_eq!(scene.survivors(), "[a2@2] [b2@3]");
-    let offsets: Vec<i64> = held.iter().flat_map(|segment| rows(&batches_of(segment))).collect();
+    let offsets: Vec<i64> = held
+        .iter()
+        .flat_map(|segment| rows(&batches_of(segment)))
+        .collect();
     assert_eq!(offsets, [0, 1, 2, 3]);
 }

@@ -32,8 +32,22 @@ fn case_26_the_last_batch_of_a_live_producer_stays_as_a_header() {
     let batch = &scene.batches()[0];
     let header = &batch.header;
     assert_eq!(batch.bytes.len(), BATCH_HEADER_BYTES);
-    assert_eq!((header.record_count, header.base_sequence, header.last_sequence()), (0, 0, 2));
-    assert_eq!((header.attributes, header.base_timestamp, header.max_timestamp), (0, -1, 1_002));
+    assert_eq!(
+        (
+            header.record_count,
+            header.base_sequence,
+            header.last_sequence()
+        ),
+        (0, 0, 2)
+    );
+    assert_eq!(
+        (
+            header.attributes,
+            header.base_timestamp,
+            header.max_timestamp
+        ),
+        (0, -1, 1_002)
+    );
     let appended = produce(&scene, 0, 3).unwrap();
     assert!(appended.duplicate);
     assert_eq!(appended.last_offset, 2);
@@ -62,14 +76,26 @@ fn case_28_the_header_goes_when_its_producer_writes_again() {
 fn case_29_producer_state_can_be_rebuilt_from_a_cleaned_log() {
     let mut scene = Scene::new("[a1@0 a2@1 a3@2]{p9 s0} a4@3 |");
     scene.clean();
-    let names: Vec<String> = scene.dir.files().into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = scene
+        .dir
+        .files()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     for snapshot in names.iter().filter(|name| name.ends_with(".snapshot")) {
         scene.dir.remove(snapshot).unwrap();
     }
     let scene = scene.crashed(lastword_storage::dir::CrashModel::Ordered, 1);
     assert_eq!(scene.survivors(), "0..2[] [a4@3]");
     assert!(produce(&scene, 0, 3).unwrap().duplicate);
-    assert!(matches!(produce(&scene, 4, 1), Err(StorageError::OutOfOrderSequence { expected: 3, got: 4, .. })));
+    assert!(matches!(
+        produce(&scene, 4, 1),
+        Err(StorageError::OutOfOrderSequence {
+            expected: 3,
+            got: 4,
+            ..
+        })
+    ));
     assert!(!produce(&scene, 3, 1).unwrap().duplicate);
 }
 
@@ -86,7 +112,9 @@ fn case_30_a_segment_may_hold_nothing_but_headers() {
 #[test]
 fn case_31_many_dropped_batches_are_passed_over() {
     let value = "x".repeat(3_000);
-    let text: Vec<String> = (0..300).map(|offset| format!("a={value}@{offset}")).collect();
+    let text: Vec<String> = (0..300)
+        .map(|offset| format!("a={value}@{offset}"))
+        .collect();
     let mut scene = Scene::new(&format!("{} z1@300 | A:", text.join(" ")));
     let stats = scene.clean();
     assert_eq!(stats.batches_dropped, 299);
@@ -99,7 +127,10 @@ fn case_32_sequences_wrap_inside_a_cleaned_batch() {
     scene.clean();
     assert_eq!(scene.survivors(), "0..2[b1@1 c1@2] [a2@3]");
     let header = &scene.batches()[0].header;
-    assert_eq!((header.base_sequence, header.last_sequence()), (i32::MAX - 1, 0));
+    assert_eq!(
+        (header.base_sequence, header.last_sequence()),
+        (i32::MAX - 1, 0)
+    );
     assert_eq!(produce(&scene, 1, 1).unwrap().base_offset, 4);
 }
 

@@ -21,8 +21,8 @@ use std::sync::Arc;
 
 use lastword_record::control::{ControlRecordType, EndTxnMarker, end_txn_marker};
 use lastword_record::{
-    BatchBuilder, BatchHeader, BatchSpec, CompressionType, Decompressor, RecordBatch, RecordBatches, TopicId,
-    TopicPartition, set_log_append_time,
+    BatchBuilder, BatchHeader, BatchSpec, CompressionType, Decompressor, RecordBatch,
+    RecordBatches, TopicId, TopicPartition, set_log_append_time,
 };
 use lastword_storage::cleaner::{CleanStats, LogCleaner};
 use lastword_storage::clock::Clock;
@@ -82,18 +82,39 @@ impl Scene {
 
     /// With a key table of so many slots.
     pub fn with_slots(text: &str, slots: u64) -> Scene {
-        Scene::with(text, |_| {}, CleanerConfig { dedupe_buffer_size_bytes: slots * 24, ..CleanerConfig::default() })
+        Scene::with(
+            text,
+            |_| {},
+            CleanerConfig {
+                dedupe_buffer_size_bytes: slots * 24,
+                ..CleanerConfig::default()
+            },
+        )
     }
 
-    pub fn with(text: &str, configure: impl FnOnce(&mut LogConfig), cleaner_config: CleanerConfig) -> Scene {
+    pub fn with(
+        text: &str,
+        configure: impl FnOnce(&mut LogConfig),
+        cleaner_config: CleanerConfig,
+    ) -> Scene {
         let mut config = log_config();
         configure(&mut config);
         let clock = Clock::manual(0);
         let dir = Arc::new(SimDir::with_clock(clock.clone()));
         let manager = open(dir.clone(), &clock, &config);
-        let log = manager.create(&topic_partition(), TopicId([7; 16]), config).unwrap();
+        let log = manager
+            .create(&topic_partition(), TopicId([7; 16]), config)
+            .unwrap();
         let cleaner = LogCleaner::new(manager.clone(), cleaner_config.clone()).unwrap();
-        let mut scene = Scene { dir, clock, manager, cleaner, log, cleaner_config, written: BTreeMap::new() };
+        let mut scene = Scene {
+            dir,
+            clock,
+            manager,
+            cleaner,
+            log,
+            cleaner_config,
+            written: BTreeMap::new(),
+        };
         scene.write(text);
         scene
     }
@@ -115,7 +136,8 @@ impl Scene {
     pub fn append(&mut self, bytes: &[u8]) {
         self.log.append(bytes, AppendOrigin::Replay, 0).unwrap();
         for batch in batches_in(bytes) {
-            self.written.extend(batch.rows.into_iter().map(|row| (row.offset, row)));
+            self.written
+                .extend(batch.rows.into_iter().map(|row| (row.offset, row)));
         }
     }
 
@@ -136,7 +158,9 @@ impl Scene {
     }
 
     pub fn set_clock(&self, now_ms: i64) {
-        let Clock::Manual(now) = &self.clock else { panic!("a test has a manual clock") };
+        let Clock::Manual(now) = &self.clock else {
+            panic!("a test has a manual clock")
+        };
         now.store(now_ms, std::sync::atomic::Ordering::SeqCst);
     }
 
@@ -155,7 +179,9 @@ impl Scene {
     pub fn clean_if_due(&mut self) -> bool {
         let before = self.batches();
         let committed = self.committed_map();
-        let Some((_, result)) = self.cleaner.clean_next() else { return false };
+        let Some((_, result)) = self.cleaner.clean_next() else {
+            return false;
+        };
         result.unwrap();
         self.check(&before, &committed, i64::MAX);
         true
@@ -163,7 +189,10 @@ impl Scene {
 
     fn check(&self, before: &[Batch], committed: &BTreeMap<String, String>, untouchable: i64) {
         let after = self.batches();
-        let by_base: BTreeMap<i64, &Batch> = before.iter().map(|batch| (batch.header.base_offset, batch)).collect();
+        let by_base: BTreeMap<i64, &Batch> = before
+            .iter()
+            .map(|batch| (batch.header.base_offset, batch))
+            .collect();
         let mut last_offset = -1;
         for batch in &after {
             let (header, old) = (&batch.header, by_base[&batch.header.base_offset]);
@@ -187,11 +216,17 @@ impl Scene {
             }
         }
         let tail = |batches: &[Batch]| -> Vec<Vec<u8>> {
-            let tail = batches.iter().filter(|batch| batch.header.base_offset >= untouchable);
+            let tail = batches
+                .iter()
+                .filter(|batch| batch.header.base_offset >= untouchable);
             tail.map(|batch| batch.bytes.clone()).collect()
         };
         assert_eq!(tail(before), tail(&after), "the head was touched");
-        assert_eq!(*committed, self.committed_map(), "a consumer comes to another map");
+        assert_eq!(
+            *committed,
+            self.committed_map(),
+            "a consumer comes to another map"
+        );
         self.check_indexes();
     }
 
@@ -199,7 +234,10 @@ impl Scene {
     fn check_indexes(&self) {
         for segment in self.log.segments().iter() {
             for batch in batches_of(segment) {
-                let found = segment.position_of(batch.header.last_offset()).unwrap().unwrap();
+                let found = segment
+                    .position_of(batch.header.last_offset())
+                    .unwrap()
+                    .unwrap();
                 assert_eq!(found.header.base_offset, batch.header.base_offset);
             }
         }
@@ -207,25 +245,43 @@ impl Scene {
 
     /// What is in the log, in shorthand, without segment ends.
     pub fn survivors(&self) -> String {
-        self.batches().iter().map(show).collect::<Vec<_>>().join(" ")
+        self.batches()
+            .iter()
+            .map(show)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     /// The same with segment ends.
     pub fn layout(&self) -> String {
         let segments = self.log.segments();
-        let shown = segments.iter().map(|segment| batches_of(segment).iter().map(show).collect::<Vec<_>>().join(" "));
+        let shown = segments.iter().map(|segment| {
+            batches_of(segment)
+                .iter()
+                .map(show)
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
         shown.collect::<Vec<_>>().join(" | ")
     }
 
     pub fn batches(&self) -> Vec<Batch> {
-        self.log.segments().iter().flat_map(|segment| batches_of(segment)).collect()
+        self.log
+            .segments()
+            .iter()
+            .flat_map(|segment| batches_of(segment))
+            .collect()
     }
 
     /// Aborted transactions in the indexes: producer, first offset, marker.
     pub fn aborted(&self) -> Vec<(i64, i64, i64)> {
         let segments = self.log.segments();
-        let entries = segments.iter().flat_map(|segment| segment.transaction_index().entries().unwrap());
-        entries.map(|entry| (entry.producer_id, entry.first_offset, entry.last_offset)).collect()
+        let entries = segments
+            .iter()
+            .flat_map(|segment| segment.transaction_index().entries().unwrap());
+        entries
+            .map(|entry| (entry.producer_id, entry.first_offset, entry.last_offset))
+            .collect()
     }
 
     /// What a consumer of committed records makes of the log, as Kafka's does.
@@ -233,12 +289,19 @@ impl Scene {
         let mut offset = self.log.offsets().log_start_offset;
         let mut map = BTreeMap::new();
         loop {
-            let request = ReadRequest { offset, max_bytes: 1 << 30, min_one_batch: true, isolation: Isolation::LastStable };
+            let request = ReadRequest {
+                offset,
+                max_bytes: 1 << 30,
+                min_one_batch: true,
+                isolation: Isolation::LastStable,
+            };
             let fetched = self.log.read(request).unwrap();
             let mut bytes = Vec::new();
             fetched.read_into(&mut bytes).unwrap();
             let batches = batches_in(&bytes);
-            let Some(last) = batches.last() else { return map };
+            let Some(last) = batches.last() else {
+                return map;
+            };
             offset = last.header.next_offset();
             consume(&batches, fetched.aborted_transactions.clone(), &mut map);
         }
@@ -246,7 +309,15 @@ impl Scene {
 
     /// The same directory, closed in order and opened again.
     pub fn reopened(self) -> Scene {
-        let Scene { dir, clock, manager, cleaner, log, cleaner_config, written } = self;
+        let Scene {
+            dir,
+            clock,
+            manager,
+            cleaner,
+            log,
+            cleaner_config,
+            written,
+        } = self;
         let config = (*log.config()).clone();
         drop((cleaner, log));
         manager.close().unwrap();
@@ -256,9 +327,22 @@ impl Scene {
 
     /// What is left after a power cut.
     pub fn crashed(self, model: lastword_storage::dir::CrashModel, seed: u64) -> Scene {
-        let Scene { dir, clock, log, cleaner_config, written, .. } = self;
+        let Scene {
+            dir,
+            clock,
+            log,
+            cleaner_config,
+            written,
+            ..
+        } = self;
         let config = (*log.config()).clone();
-        Scene::on(Arc::new(dir.crash(model, seed)), clock, config, cleaner_config, written)
+        Scene::on(
+            Arc::new(dir.crash(model, seed)),
+            clock,
+            config,
+            cleaner_config,
+            written,
+        )
     }
 
     fn on(
@@ -271,12 +355,24 @@ impl Scene {
         let manager = open(dir.clone(), &clock, &config);
         let log = manager.get(&topic_partition()).expect("the log is there");
         let cleaner = LogCleaner::new(manager.clone(), cleaner_config.clone()).unwrap();
-        Scene { dir, clock, manager, cleaner, log, cleaner_config, written }
+        Scene {
+            dir,
+            clock,
+            manager,
+            cleaner,
+            log,
+            cleaner_config,
+            written,
+        }
     }
 }
 
 /// One answer to a fetch of committed records.
-fn consume(batches: &[Batch], mut aborts: Vec<AbortedTransaction>, map: &mut BTreeMap<String, String>) {
+fn consume(
+    batches: &[Batch],
+    mut aborts: Vec<AbortedTransaction>,
+    map: &mut BTreeMap<String, String>,
+) {
     aborts.sort_by_key(|abort| std::cmp::Reverse(abort.first_offset));
     let mut aborted = HashSet::new();
     for Batch { header, rows, .. } in batches {
@@ -302,12 +398,18 @@ fn consume(batches: &[Batch], mut aborts: Vec<AbortedTransaction>, map: &mut BTr
 }
 
 pub fn topic_partition() -> TopicPartition {
-    TopicPartition { topic: "t".into(), partition: 0 }
+    TopicPartition {
+        topic: "t".into(),
+        partition: 0,
+    }
 }
 
 pub fn log_config() -> LogConfig {
     LogConfig {
-        cleanup_policy: CleanupPolicy { compact: true, delete: false },
+        cleanup_policy: CleanupPolicy {
+            compact: true,
+            delete: false,
+        },
         min_cleanable_dirty_ratio: 0.0,
         delete_retention_ms: RETENTION_MS,
         ..LogConfig::default()
@@ -315,7 +417,10 @@ pub fn log_config() -> LogConfig {
 }
 
 pub fn open(dir: Arc<dyn Dir>, clock: &Clock, config: &LogConfig) -> Arc<LogManager> {
-    LogManager::open(LogManagerConfig::default(), dir, clock.clone(), &|_| config.clone()).unwrap()
+    LogManager::open(LogManagerConfig::default(), dir, clock.clone(), &|_| {
+        config.clone()
+    })
+    .unwrap()
 }
 
 pub fn batches_of(segment: &lastword_storage::segment::Segment) -> Vec<Batch> {
@@ -326,7 +431,9 @@ pub fn batches_of(segment: &lastword_storage::segment::Segment) -> Vec<Batch> {
 
 pub fn batches_in(bytes: &[u8]) -> Vec<Batch> {
     let mut decompressor = Decompressor::new(64 << 20);
-    RecordBatches::new(bytes).map(|batch| decode(batch.unwrap(), &mut decompressor)).collect()
+    RecordBatches::new(bytes)
+        .map(|batch| decode(batch.unwrap(), &mut decompressor))
+        .collect()
 }
 
 fn decode(batch: RecordBatch<'_>, decompressor: &mut Decompressor) -> Batch {
@@ -349,27 +456,54 @@ fn decode(batch: RecordBatch<'_>, decompressor: &mut Decompressor) -> Batch {
             codec: header.compression().unwrap(),
         });
     }
-    Batch { header, rows, bytes: batch.bytes().to_vec() }
+    Batch {
+        header,
+        rows,
+        bytes: batch.bytes().to_vec(),
+    }
 }
 
 fn show(batch: &Batch) -> String {
     let header = &batch.header;
-    let horizon = header.delete_horizon_ms().map(|ms| format!("h{ms}")).unwrap_or_default();
+    let horizon = header
+        .delete_horizon_ms()
+        .map(|ms| format!("h{ms}"))
+        .unwrap_or_default();
     if header.is_control() {
-        let Some(row) = batch.rows.first() else { return format!("control@{}", header.base_offset) };
+        let Some(row) = batch.rows.first() else {
+            return format!("control@{}", header.base_offset);
+        };
         let kind = ControlRecordType::parse(row.key.as_deref().unwrap()).unwrap();
-        let letter = if kind == ControlRecordType::Commit { "C" } else { "X" };
+        let letter = if kind == ControlRecordType::Commit {
+            "C"
+        } else {
+            "X"
+        };
         return format!("{letter}@{}{horizon}", row.offset);
     }
     let rows: Vec<String> = batch.rows.iter().map(show_row).collect();
-    let is_said = batch.rows.first().is_some_and(|row| row.offset == header.base_offset)
-        && batch.rows.last().is_some_and(|row| row.offset == header.last_offset());
-    let range = if is_said { String::new() } else { format!("{}..{}", header.base_offset, header.last_offset()) };
+    let is_said = batch
+        .rows
+        .first()
+        .is_some_and(|row| row.offset == header.base_offset)
+        && batch
+            .rows
+            .last()
+            .is_some_and(|row| row.offset == header.last_offset());
+    let range = if is_said {
+        String::new()
+    } else {
+        format!("{}..{}", header.base_offset, header.last_offset())
+    };
     format!("{range}[{}]{horizon}", rows.join(" "))
 }
 
 fn show_row(row: &Row) -> String {
-    let text = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let text = |bytes: &Option<Vec<u8>>| {
+        bytes
+            .as_ref()
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
     let key = text(&row.key).unwrap_or("n".to_string());
     let value = text(&row.value).unwrap_or("T".to_string());
     let between = if key.chars().count() > 1 { "=" } else { "" };
@@ -408,7 +542,10 @@ fn parse(text: &str) -> Vec<Step> {
 }
 
 fn parse_batch(records: &str, attributes: &str) -> Vec<u8> {
-    let mut spec = BatchSpec { leader_epoch: 0, ..BatchSpec::default() };
+    let mut spec = BatchSpec {
+        leader_epoch: 0,
+        ..BatchSpec::default()
+    };
     let mut is_log_append_time = false;
     for word in attributes.split_whitespace() {
         if word == "txn" {
@@ -442,7 +579,13 @@ fn parse_batch(records: &str, attributes: &str) -> Vec<u8> {
     let mut builder = BatchBuilder::new(spec);
     for (offset, timestamp, key, value) in &records {
         let headers: [(&[u8], Option<&[u8]>); 2] = [(b"h", Some(b"1")), (b"null", None)];
-        builder.push(*offset, *timestamp, key.as_deref(), value.as_deref(), &headers);
+        builder.push(
+            *offset,
+            *timestamp,
+            key.as_deref(),
+            value.as_deref(),
+            &headers,
+        );
     }
     let mut bytes = Vec::new();
     builder.finish(&mut bytes).unwrap();
@@ -482,7 +625,9 @@ fn parse_record(text: &str) -> ParsedRecord {
             (offset, 1_000 + offset)
         }
     };
-    let (key, value) = content.split_once('=').unwrap_or_else(|| content.split_at(1));
+    let (key, value) = content
+        .split_once('=')
+        .unwrap_or_else(|| content.split_at(1));
     let key = (key != "n").then(|| key.as_bytes().to_vec());
     let value = (value != "T").then(|| value.as_bytes().to_vec());
     (offset, timestamp, key, value)

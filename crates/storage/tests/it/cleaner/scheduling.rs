@@ -14,7 +14,8 @@ use lastword_storage::log::AppendOrigin;
 use super::scene::{Scene, batches_in, log_config, topic_partition};
 
 fn first_dirty_in_file(scene: &Scene) -> Option<i64> {
-    let offsets = OffsetCheckpointFile::read(&*scene.dir, file_name::CLEANER_OFFSET_CHECKPOINT).unwrap();
+    let offsets =
+        OffsetCheckpointFile::read(&*scene.dir, file_name::CLEANER_OFFSET_CHECKPOINT).unwrap();
     offsets.get(&topic_partition()).copied()
 }
 
@@ -25,7 +26,10 @@ fn case_47_a_segment_within_the_minimum_lag_blocks_itself_and_all_later_ones() {
     scene.clean_at(1_000);
     assert_eq!(scene.survivors(), "[a1@0] [a2@1] [a3@2] [a4@3]");
     let status = scene.cleaner.status_of(&topic_partition()).unwrap();
-    assert_eq!(status.bounds.unwrap().limit, Limit::MinCompactionLag { until_ms: 1_001 });
+    assert_eq!(
+        status.bounds.unwrap().limit,
+        Limit::MinCompactionLag { until_ms: 1_001 }
+    );
     scene.clean_at(1_001);
     assert_eq!(scene.survivors(), "[a4@3]");
 }
@@ -76,7 +80,8 @@ fn case_51_a_checkpoint_outside_of_the_log_is_reset() {
         scene.log.delete_records_before(1).unwrap();
         scene.configure(|config| config.min_cleanable_dirty_ratio = 1.0);
         let offsets = BTreeMap::from([(topic_partition(), offset)]);
-        OffsetCheckpointFile::write(&*scene.dir, file_name::CLEANER_OFFSET_CHECKPOINT, &offsets).unwrap();
+        OffsetCheckpointFile::write(&*scene.dir, file_name::CLEANER_OFFSET_CHECKPOINT, &offsets)
+            .unwrap();
         scene.cleaner = LogCleaner::new(scene.manager.clone(), CleanerConfig::default()).unwrap();
         assert!(!scene.clean_if_due());
         assert_eq!(first_dirty_in_file(&scene), Some(1));
@@ -90,7 +95,10 @@ fn case_51_a_checkpoint_outside_of_the_log_is_reset() {
 fn a_damaged_checkpoint_costs_a_cleaning_and_nothing_else() {
     use lastword_storage::dir::Dir;
     let mut scene = Scene::new("a1@0 a2@1 |");
-    let file = scene.dir.create(file_name::CLEANER_OFFSET_CHECKPOINT).unwrap();
+    let file = scene
+        .dir
+        .create(file_name::CLEANER_OFFSET_CHECKPOINT)
+        .unwrap();
     file.write_all_at(b"nonsense", 0).unwrap();
     scene.cleaner = LogCleaner::new(scene.manager.clone(), CleanerConfig::default()).unwrap();
     assert!(scene.clean_if_due());
@@ -99,7 +107,10 @@ fn a_damaged_checkpoint_costs_a_cleaning_and_nothing_else() {
 
 /// Starts a cleaning that waits in the throttle, does something, and lets it go on.
 fn during_a_cleaning(scene: &Scene, action: impl FnOnce()) -> Result<(), StorageError> {
-    let slow = CleanerConfig { io_max_bytes_per_second: 10.0, ..CleanerConfig::default() };
+    let slow = CleanerConfig {
+        io_max_bytes_per_second: 10.0,
+        ..CleanerConfig::default()
+    };
     let cleaner = LogCleaner::new(scene.manager.clone(), slow).unwrap();
     std::thread::scope(|scope| {
         let cleaning = scope.spawn(|| cleaner.clean_now(&topic_partition()));
@@ -108,7 +119,10 @@ fn during_a_cleaning(scene: &Scene, action: impl FnOnce()) -> Result<(), Storage
             assert!(Instant::now() < deadline);
             std::thread::yield_now();
         }
-        assert!(matches!(cleaner.status()[0].state, CleanerState::Cleaning(_)));
+        assert!(matches!(
+            cleaner.status()[0].state,
+            CleanerState::Cleaning(_)
+        ));
         action();
         cleaner.update_config(CleanerConfig::default());
         cleaning.join().unwrap().map(drop)
@@ -137,7 +151,12 @@ fn case_54_a_log_can_be_deleted_while_it_is_cleaned() {
     let cleaned = during_a_cleaning(&scene, || scene.manager.delete(&topic_partition()).unwrap());
     assert!(matches!(cleaned, Err(StorageError::Closed)), "{cleaned:?}");
     scene.manager.tick(1_000_000);
-    let files: Vec<String> = scene.dir.files().into_iter().map(|(name, _)| name).collect();
+    let files: Vec<String> = scene
+        .dir
+        .files()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     assert!(!files.iter().any(|name| name.contains("t-0")), "{files:?}");
     assert!(scene.cleaner.clean_next().is_none());
     assert_eq!(first_dirty_in_file(&scene), None);
@@ -148,7 +167,10 @@ fn a_log_of_the_same_name_does_not_inherit_a_checkpoint() {
     let mut scene = Scene::new("a1@0 a2@1 b1@2 |");
     scene.clean();
     scene.manager.delete(&topic_partition()).unwrap();
-    scene.log = scene.manager.create(&topic_partition(), TopicId([9; 16]), log_config()).unwrap();
+    scene.log = scene
+        .manager
+        .create(&topic_partition(), TopicId([9; 16]), log_config())
+        .unwrap();
     scene.write("c1@0 c2@1 c3@2 d1@3 |");
     let status = scene.cleaner.status_of(&topic_partition()).unwrap();
     assert_eq!(status.bounds.unwrap().first_dirty_offset, 0);
@@ -160,13 +182,20 @@ fn a_log_of_the_same_name_does_not_inherit_a_checkpoint() {
 fn case_55_retention_takes_the_only_value_of_a_key_if_the_policy_says_delete() {
     for delete in [true, false] {
         let mut scene = Scene::with_config("a1@0 | b1@1 | c1@2 |", |config| {
-            config.cleanup_policy = CleanupPolicy { compact: true, delete };
+            config.cleanup_policy = CleanupPolicy {
+                compact: true,
+                delete,
+            };
             config.retention_ms = 10_000;
             config.segment_bytes = 100;
         });
         scene.clean();
         scene.log.apply_retention(11_001).unwrap();
-        let expected = if delete { "[b1@1] [c1@2]" } else { "[a1@0] [b1@1] [c1@2]" };
+        let expected = if delete {
+            "[b1@1] [c1@2]"
+        } else {
+            "[a1@0] [b1@1] [c1@2]"
+        };
         assert_eq!(scene.survivors(), expected);
         scene.write("b2@3 |");
         scene.clean();
@@ -177,7 +206,10 @@ fn case_55_retention_takes_the_only_value_of_a_key_if_the_policy_says_delete() {
 #[test]
 fn case_56_without_a_policy_nothing_is_cleaned() {
     let mut scene = Scene::with_config("a1@0 | a2@1 | A: b1@2", |config| {
-        config.cleanup_policy = CleanupPolicy { compact: false, delete: false };
+        config.cleanup_policy = CleanupPolicy {
+            compact: false,
+            delete: false,
+        };
     });
     assert!(!scene.clean_if_due());
     let refused = scene.cleaner.clean_now(&topic_partition());
@@ -194,27 +226,55 @@ fn the_dirtiest_log_is_cleaned_first() {
     let mut scene = Scene::new("a1@0 b1@1 c1@2 |");
     scene.clean();
     scene.write("a2@3 |");
-    let other = TopicPartition { topic: "z".into(), partition: 0 };
-    let log = scene.manager.create(&other, TopicId([8; 16]), log_config()).unwrap();
+    let other = TopicPartition {
+        topic: "z".into(),
+        partition: 0,
+    };
+    let log = scene
+        .manager
+        .create(&other, TopicId([8; 16]), log_config())
+        .unwrap();
     for batch in scene.batches().into_iter().take(2) {
         log.append(&batch.bytes, AppendOrigin::Replay, 0).unwrap();
     }
     log.roll().unwrap();
     log.sync().unwrap();
-    let order: Vec<TopicPartition> = std::iter::from_fn(|| scene.cleaner.clean_next()).map(|(log, _)| log).collect();
+    let order: Vec<TopicPartition> = std::iter::from_fn(|| scene.cleaner.clean_next())
+        .map(|(log, _)| log)
+        .collect();
     assert_eq!(order, [other, topic_partition()]);
 }
 
 #[test]
 fn every_log_says_why_it_is_not_cleaned() {
     let mut scene = Scene::new("a1@0 | A: a2@1");
-    let reason = |scene: &Scene| scene.cleaner.status_of(&topic_partition()).unwrap().reason.unwrap();
+    let reason = |scene: &Scene| {
+        scene
+            .cleaner
+            .status_of(&topic_partition())
+            .unwrap()
+            .reason
+            .unwrap()
+    };
     assert_eq!(reason(&scene), Reason::Queued);
     scene.clean();
-    assert_eq!(reason(&scene), Reason::NothingDirty { limit: Limit::ActiveSegment });
+    assert_eq!(
+        reason(&scene),
+        Reason::NothingDirty {
+            limit: Limit::ActiveSegment
+        }
+    );
     scene.write("[b1@2]{p1 txn} | A:");
-    assert_eq!(reason(&scene), Reason::NothingDirty { limit: Limit::LastStableOffset });
+    assert_eq!(
+        reason(&scene),
+        Reason::NothingDirty {
+            limit: Limit::LastStableOffset
+        }
+    );
     scene.write("C@3{p1} |");
     scene.configure(|config| config.min_cleanable_dirty_ratio = 1.0);
-    assert!(matches!(reason(&scene), Reason::BelowDirtyRatio { threshold: 1.0, .. }));
+    assert!(matches!(
+        reason(&scene),
+        Reason::BelowDirtyRatio { threshold: 1.0, .. }
+    ));
 }

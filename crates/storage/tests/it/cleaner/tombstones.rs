@@ -70,7 +70,10 @@ fn case_21_a_log_append_time_batch_keeps_its_time() {
     scene.clean_at(0);
     let batch = &scene.batches()[0];
     assert_eq!(batch.header.attributes & 0x48, 0x48);
-    assert_eq!((batch.header.base_timestamp, batch.header.max_timestamp), (1_000, 1_001));
+    assert_eq!(
+        (batch.header.base_timestamp, batch.header.max_timestamp),
+        (1_000, 1_001)
+    );
     assert!(batch.rows.iter().all(|row| row.timestamp == 1_001));
 }
 
@@ -124,7 +127,10 @@ fn expired_tombstones_leave_a_quiet_log() {
     assert!(scene.clean_if_due());
     assert_eq!(scene.survivors(), "[z1@2]");
     assert!(!scene.clean_if_due());
-    assert_eq!(scene.cleaner.status_of(&topic_partition()).unwrap().horizon, DeleteHorizon::None);
+    assert_eq!(
+        scene.cleaner.status_of(&topic_partition()).unwrap().horizon,
+        DeleteHorizon::None
+    );
 }
 
 #[test]
@@ -144,7 +150,10 @@ fn a_log_that_another_program_cleaned_is_looked_at_once() {
     let mut scene = Scene::new("a1@0 aT@1 z1@2 |");
     scene.clean();
     use lastword_storage::dir::Dir;
-    scene.dir.remove(lastword_storage::file_name::DELETE_HORIZON_CHECKPOINT).unwrap();
+    scene
+        .dir
+        .remove(lastword_storage::file_name::DELETE_HORIZON_CHECKPOINT)
+        .unwrap();
     let mut scene = scene.reopened();
     assert!(scene.clean_if_due());
     assert_eq!(scene.survivors(), "[aT@1]h1000 [z1@2]");
@@ -159,7 +168,10 @@ fn an_expired_tombstone_takes_every_older_value_with_it() {
     // The value lies in a segment before, and the table holds two keys.
     let mut scene = Scene::with_slots("a1@0 b1@1 c1@2 | d1@3 e1@4 | aT@5 z1@6 |", 3);
     scene.clean_at(0);
-    assert_eq!(scene.survivors(), "[b1@1] [c1@2] [d1@3] [e1@4] [aT@5]h1000 [z1@6]");
+    assert_eq!(
+        scene.survivors(),
+        "[b1@1] [c1@2] [d1@3] [e1@4] [aT@5]h1000 [z1@6]"
+    );
     scene.write("b2@7 c2@8 d2@9 e2@10 |");
     scene.clean_at(1_000);
     assert_eq!(scene.survivors(), "[z1@6] [b2@7] [c2@8] [d2@9] [e2@10]");
@@ -171,6 +183,9 @@ fn the_trigger_of_a_quiet_pass_is_the_horizon() {
     scene.clean();
     scene.set_clock(1_000);
     let status = scene.cleaner.status_of(&topic_partition()).unwrap();
-    assert_eq!(status.reason, Some(lastword_storage::cleaner::Reason::Queued));
+    assert_eq!(
+        status.reason,
+        Some(lastword_storage::cleaner::Reason::Queued)
+    );
     assert_ne!(Trigger::DeleteHorizon, Trigger::DirtyRatio);
 }

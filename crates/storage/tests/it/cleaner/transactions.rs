@@ -67,7 +67,9 @@ fn case_37_a_commit_marker_stays_while_its_data_was_seen_in_this_pass() {
 #[test]
 fn case_38_a_marker_stays_when_its_data_lies_in_another_group() {
     for marker in ["X", "C"] {
-        let text = format!("[a1@0]{{p1 txn s0}} b1@1 | c1@2 | {marker}@3{{p1}} a2@4 z1@5 | A: y1@6{{p1 s1}}");
+        let text = format!(
+            "[a1@0]{{p1 txn s0}} b1@1 | c1@2 | {marker}@3{{p1}} a2@4 z1@5 | A: y1@6{{p1 s1}}"
+        );
         let mut scene = Scene::new(&text);
         scene.configure(|config| config.segment_bytes = 100);
         scene.clean();
@@ -108,7 +110,10 @@ fn case_41_markers_do_not_kill_each_other() {
     );
     scene.clean();
     scene.clean();
-    assert_eq!(scene.survivors(), "[a1@0] [b1@1] C@2 C@3 [z1@4] [y1@5] [y2@6]");
+    assert_eq!(
+        scene.survivors(),
+        "[a1@0] [b1@1] C@2 C@3 [z1@4] [y1@5] [y2@6]"
+    );
 }
 
 #[test]
@@ -160,7 +165,10 @@ fn case_45_every_view_stays_the_same_through_every_pass() {
         scene.clean_at(now_ms);
         assert_eq!(scene.committed_map(), expected);
     }
-    assert_eq!(scene.survivors(), "[a2@4] C@6 [b2@7] C@9 [z1@13] [y1@14] [y2@15]");
+    assert_eq!(
+        scene.survivors(),
+        "[a2@4] C@6 [b2@7] C@9 [z1@13] [y1@14] [y2@15]"
+    );
     assert_eq!(scene.aborted(), []);
 }
 
@@ -188,8 +196,16 @@ fn case_67_a_key_deleted_by_a_committed_transaction_does_not_come_back() {
     scene.clean_at(0);
     scene.write("w1@30 |");
     scene.clean_at(5_000);
-    let rows: Vec<_> = scene.batches().into_iter().flat_map(|batch| batch.rows).collect();
-    assert!(!rows.iter().any(|row| row.key.as_deref() == Some(b"a")), "{}", scene.survivors());
+    let rows: Vec<_> = scene
+        .batches()
+        .into_iter()
+        .flat_map(|batch| batch.rows)
+        .collect();
+    assert!(
+        !rows.iter().any(|row| row.key.as_deref() == Some(b"a")),
+        "{}",
+        scene.survivors()
+    );
 }
 
 #[test]
