@@ -107,7 +107,7 @@ mod tests {
         segments[1].time_index_bytes = 980;
         assert_eq!(group(&segments, LIMITS), [0..2, 2..3]);
         segments[1].index_bytes = 11;
-        assert_eq!(group(&segments, LIMITS), [0..1, 1..2, 2..3]);
+        assert_eq!(group(&segments, LIMITS), [0..1, 1..3]);
     }
 
     #[test]
