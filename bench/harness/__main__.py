@@ -20,9 +20,9 @@ def main() -> int:
     os.makedirs(brokers.WORK, exist_ok=True)
     _clear_leftovers()
     brokers.compile_drivers()
-    if "lastword" in options.target:
-        print(f"lastword: {brokers.lastword_binary()}", file=sys.stderr)
-    machine = report.machine()
+    binary = brokers.lastword_binary() if "lastword" in options.target else None
+    machine, versions = report.machine(), report.versions(binary)
+    print(f"{versions}; {machine}", file=sys.stderr)
     known, fresh = _load(), {}
     for work in options.works:
         entry = {
@@ -30,6 +30,7 @@ def main() -> int:
             "repeat": options.repeat,
             "date": report.today(),
             "machine": machine,
+            "versions": versions,
             "figures": {},
             "failed": {},
         }

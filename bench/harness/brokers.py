@@ -3,6 +3,7 @@
 A broker here is a fresh data directory, a loopback port and a log file under bench/.work; nothing outlives the run.
 """
 
+import functools
 import os
 import re
 import shutil
@@ -58,6 +59,7 @@ def compile_drivers() -> None:
     process.call(["javac", "-d", classes, "-cp", os.path.join(jars(), "*"), *sources], timeout_seconds=180)
 
 
+@functools.cache
 def lastword_binary() -> str:
     """LASTWORD_BIN, or a release build."""
     given = os.environ.get("LASTWORD_BIN")

@@ -54,7 +54,8 @@ def markdown(results: dict) -> str:
     lines = [BEGIN, ""]
     for work, entry in sorted(results.items()):
         lines += [f"### {work}. {describe(work, entry['scale'])}", ""]
-        lines.append(f"{entry['date']}; scale {entry['scale']:g}; median of {entry['repeat']}; {entry['machine']}.")
+        runs = "one run" if entry["repeat"] == 1 else f"median of {entry['repeat']} runs"
+        lines.append(f"{entry['date']}; scale {entry['scale']:g}; {runs}; {entry['versions']}; {entry['machine']}.")
         lines += ["", "| | Kafka 4.3.0 | Lastword | Lastword is |", "| --- | ---: | ---: | --- |"]
         lines += [f"| {label} | {k} | {l} | {v} |" for label, k, l, v in rows(entry["figures"])]
         for kind, why in entry.get("failed", {}).items():
@@ -93,13 +94,31 @@ def machine() -> str:
     with open("/proc/meminfo", encoding="ascii") as memory:
         gib = int(memory.readline().split()[1]) / (1 << 20)
     java = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=30).stderr.splitlines()
-    file_system = subprocess.run(
-        ["stat", "-f", "-c", "%T", WORK], capture_output=True, text=True, timeout=30
-    ).stdout.strip()
     return (
-        f"{os.cpu_count()} x {model}, {gib:.0f} GiB, Linux {platform.release()}, {file_system}, "
+        f"{os.cpu_count()} x {model}, {gib:.0f} GiB, Linux {platform.release()}, {_file_system(WORK)}, "
         f"{java[0] if java else 'no java'}"
     )
+
+
+def versions(binary: str | None) -> str:
+    """What was compared, and the settings that all works share; those of one work are in its title."""
+    kafka = "Kafka 4.3.0, one KRaft node with its default 1 GiB heap and G1"
+    if binary is None:
+        return kafka
+    said = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=30).stdout.strip()
+    return f"{kafka}; {said}"
+
+
+def _file_system(path: str) -> str:
+    """The type of the mount that holds a path."""
+    best = ("", "unknown file system")
+    with open("/proc/mounts", encoding="utf-8") as mounts:
+        for line in mounts:
+            _, where, kind = line.split()[:3]
+            inside = os.path.commonpath([os.path.realpath(path), where]) == where
+            if inside and len(where) >= len(best[0]):
+                best = (where, kind)
+    return best[1]
 
 
 def today() -> str:

@@ -27,7 +27,8 @@ METRICS = {
     "clean_read_mb": ("read by the process meanwhile", "MB", "lower"),
     "clean_written_mb": ("written by the process meanwhile", "MB", "lower"),
     "log_before_mb": ("log before", "MB", ""),
-    "log_after_mb": ("log after", "MB", "lower"),
+    "tail_after_mb": ("cleaned part of the log after", "MB", "lower"),
+    "head_after_mb": ("active segment, which is never cleaned", "MB", ""),
     "records_after": ("records after", "", ""),
     "restore_s": ("read back from the start after cleaning (E)", "s", "lower"),
     "fill_s": ("writing the input, acks=all", "s", "lower"),
@@ -172,7 +173,8 @@ def _time_cleaning(broker: Broker) -> dict[str, float]:
         "clean_read_mb": (after_io["read"] - io["read"]) / 1e6,
         "clean_written_mb": (after_io["written"] - io["written"]) / 1e6,
         "log_before_mb": before / 1e6,
-        "log_after_mb": _log_bytes(partition) / 1e6,
+        "tail_after_mb": _log_bytes(partition, below=active) / 1e6,
+        "head_after_mb": (_log_bytes(partition) - _log_bytes(partition, below=active)) / 1e6,
     }
     return {name: value for name, value in figures.items() if value is not None}
 
@@ -190,10 +192,11 @@ def _checkpoint(broker: Broker) -> int:
     return 0
 
 
-def _log_bytes(partition: str) -> int:
+def _log_bytes(partition: str, below: int = 1 << 62) -> int:
+    """Bytes of the segments whose base offset is below a bound."""
     total = 0
     for entry in os.scandir(partition):
-        if entry.name.endswith(".log"):
+        if entry.name.endswith(".log") and int(entry.name[:20]) < below:
             try:
                 total += entry.stat().st_size
             except FileNotFoundError:

@@ -116,7 +116,7 @@ fn ready_block(server: &Server, data: &str, is_new: bool, ready_s: f64) -> Strin
     };
     format!(
         "lastword {}  data {data} ({state})  cluster {}\n  kafka   {}      advertised as {advertised}\n  \
-         ready in {ready_s:.2} s.  Try:  lastword topic create prices --compact{brokers}\n",
+         ready in {ready_s:.3} s.  Try:  lastword topic create prices --compact{brokers}\n",
         env!("CARGO_PKG_VERSION"),
         &*broker.cluster_id,
         server.local_addr(),
