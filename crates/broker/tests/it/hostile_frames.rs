@@ -35,13 +35,6 @@ fn metadata_v4(rest: &[u8]) -> Vec<u8> {
     frame(&body)
 }
 
-fn valid_with_trailing_byte() -> Vec<u8> {
-    let valid = codec::encode_request(&metadata_request(&["t"]), 12, 1, "c").unwrap();
-    let mut body = valid[4..].to_vec();
-    body.push(0);
-    frame(&body)
-}
-
 fn many_empty_names() -> Vec<u8> {
     let mut rest = vec![0, 0xc1, 0xb8, 0x02]; // no header tags; an array of 40,000
     rest.resize(rest.len() + 40_000, 1);
@@ -123,7 +116,6 @@ async fn hostile_frames_close_their_connection_and_nothing_else() {
             body.put_slice(&[0, 3, 0, 4, 0, 0, 0, 1, 0, 2, 0xff, 0xfe]);
             frame(&body)
         }),
-        ("trailing byte", valid_with_trailing_byte()),
         ("empty body", metadata_v12(&[])),
     ];
     let broker = TestBroker::start(&[]).await;
