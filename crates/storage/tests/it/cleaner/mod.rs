@@ -3,6 +3,7 @@
 
 mod dedup;
 mod faults;
+mod panics;
 mod producers;
 mod random;
 mod scene;

@@ -2,11 +2,14 @@
 //! exactly the last committed record of every key is left, and a tombstone as long as its retention lasts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use lastword_storage::cleaner::LogCleaner;
 use lastword_storage::config::CleanerConfig;
 use lastword_storage::dir::CrashModel;
+use lastword_storage::log::{Isolation, Log, ReadRequest};
 
-use super::scene::{RETENTION_MS, Scene, topic_partition};
+use super::scene::{RETENTION_MS, Scene, batches_in, topic_partition};
 
 struct Random(u64);
 
@@ -216,6 +219,80 @@ fn run(seed: u64) {
             2 => scene.crashed(CrashModel::Torn, seed),
             _ => scene,
         };
+    }
+}
+
+#[test]
+fn case_66_consumers_read_on_while_the_log_is_written_and_cleaned() {
+    let mut scene = Scene::with(
+        "",
+        |config| config.segment_bytes = 2_000,
+        CleanerConfig::default(),
+    );
+    let manager = scene.manager.clone();
+    let config = CleanerConfig {
+        threads: 2,
+        backoff_ms: 1,
+        ..CleanerConfig::default()
+    };
+    let cleaner = LogCleaner::start(manager, config).unwrap();
+    let log = scene.log.clone();
+    let is_done = AtomicBool::new(false);
+    let mut random = Random(66);
+    let mut model = BTreeMap::new();
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| scope.spawn(|| read_until(&log, &is_done)))
+            .collect();
+        for offset in 0..3_000 {
+            let key = format!("k{}", random.below(50));
+            scene.write(&format!("{key}={offset}@{offset}"));
+            model.insert(key, offset.to_string());
+        }
+        is_done.store(true, Ordering::SeqCst);
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), model);
+        }
+    });
+    let cleanings = cleaner.status_of(&topic_partition()).unwrap().cleanings;
+    cleaner.stop();
+    assert!(cleanings > 0);
+    assert_eq!(scene.committed_map(), model);
+}
+
+/// Reads the log from its start to its end, again and again; the last time after everything was written.
+fn read_until(log: &Log, is_done: &AtomicBool) -> BTreeMap<String, String> {
+    loop {
+        let is_last = is_done.load(Ordering::SeqCst);
+        let mut map = BTreeMap::new();
+        let mut offset = 0;
+        loop {
+            let isolation = Isolation::HighWatermark;
+            let request = ReadRequest {
+                offset,
+                max_bytes: 1 << 20,
+                min_one_batch: true,
+                isolation,
+            };
+            let mut bytes = Vec::new();
+            log.read(request).unwrap().read_into(&mut bytes).unwrap();
+            let batches = batches_in(&bytes);
+            let Some(last) = batches.last() else { break };
+            for row in batches
+                .iter()
+                .flat_map(|batch| &batch.rows)
+                .filter(|row| row.offset >= offset)
+            {
+                let text =
+                    |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
+                map.insert(text(&row.key), text(&row.value));
+            }
+            assert!(last.header.next_offset() > offset);
+            offset = last.header.next_offset();
+        }
+        if is_last {
+            return map;
+        }
     }
 }
 
