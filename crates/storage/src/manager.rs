@@ -5,9 +5,9 @@
 //! threads. A partition that cannot be loaded does not stop the others: it is listed with its
 //! reason. Closing makes everything durable, writes the checkpoints, and last the marker.
 //!
-//! Locks: `logs` (a map, held for moments), `timers` (one tick at a time), `checkpoint` (one writer
-//! of the checkpoint files). None is held while a log is locked, except `timers` and `checkpoint`,
-//! which come first.
+//! Locks, in the order they are taken: `timers` (one tick at a time), `changes` (one creation or
+//! deletion at a time), `checkpoint` (one writer of the checkpoint files), then a log's own; `logs`
+//! and the other maps are held for moments only, and never while something else is locked.
 //!
 //! It starts no thread by itself: see [`start_background`].
 
@@ -51,6 +51,9 @@ pub struct LogManagerConfig {
     pub tick_interval_ms: u64,
     /// `log.retention.check.interval.ms`
     pub retention_check_interval_ms: i64,
+    /// How long retention waits after the clock has jumped forward by more than an hour between
+    /// two ticks; 0: not at all.
+    pub clock_jump_cooling_ms: i64,
     /// `log.flush.offset.checkpoint.interval.ms`
     pub checkpoint_interval_ms: i64,
     /// How often silent producers are looked for.
@@ -69,6 +72,7 @@ impl Default for LogManagerConfig {
             producer_id_expiration_ms: 86_400_000,
             tick_interval_ms: 1_000,
             retention_check_interval_ms: 300_000,
+            clock_jump_cooling_ms: 600_000,
             checkpoint_interval_ms: 60_000,
             producer_expiration_check_interval_ms: 600_000,
             min_free_bytes: 64 << 20,
@@ -93,6 +97,8 @@ pub struct LogManager {
     config: LogManagerConfig,
     cluster: MetaProperties,
     logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
+    /// One creation or deletion at a time; they wait for the disk, and nobody else shall.
+    changes: Mutex<()>,
     /// Partitions that could not be loaded, and why.
     failed: Mutex<BTreeMap<TopicPartition, String>>,
     /// Directories renamed by a deletion, to be removed by a tick.
@@ -140,17 +146,19 @@ impl LogManager {
         config: LogConfig,
     ) -> Result<Arc<Log>, StorageError> {
         self.check_open()?;
-        if lock(&self.checkpoint).stale.contains(topic_partition) {
-            self.checkpoint()?;
-        }
-        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        if logs.contains_key(topic_partition) || lock(&self.failed).contains_key(topic_partition) {
+        let _one_at_a_time = lock(&self.changes);
+        if self.get(topic_partition).is_some() || lock(&self.failed).contains_key(topic_partition) {
             return Err(StorageError::PartitionExists {
                 topic_partition: topic_partition.clone(),
             });
         }
+        let is_stale = lock(&self.checkpoint).stale.contains(topic_partition);
+        if is_stale {
+            self.checkpoint()?;
+        }
         let created = load::create(&self.context, topic_partition, topic_id, config);
         let log = self.context.or_offline(created)?;
+        let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
         logs.insert(topic_partition.clone(), Arc::clone(&log));
         Ok(log)
     }
@@ -179,8 +187,11 @@ impl LogManager {
     /// deleted too.
     pub fn delete(&self, topic_partition: &TopicPartition) -> Result<(), StorageError> {
         self.check_open()?;
+        let _one_at_a_time = lock(&self.changes);
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        match logs.remove(topic_partition) {
+        let removed = logs.remove(topic_partition);
+        drop(logs);
+        match removed {
             Some(log) => log.close_for_deletion(),
             None if lock(&self.failed).remove(topic_partition).is_some() => {}
             None => {
@@ -202,7 +213,6 @@ impl LogManager {
             .and_then(|()| dir.sync_dir(""))
             .map_err(|error| StorageError::io("rename", from, error));
         self.context.or_offline(renamed)?;
-        drop(logs);
         self.context.forget_log_start_offset(topic_partition);
         lock(&self.checkpoint).stale.insert(topic_partition.clone());
         lock(&self.deleting).push(to);

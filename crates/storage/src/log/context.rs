@@ -25,9 +25,9 @@ use crate::sync::SyncQueue;
 pub type Visibility = Arc<dyn Fn(&TopicPartition, i64) + Send + Sync>;
 
 /// Buffers above this size are not kept for the next append.
-const SCRATCH_KEPT_BYTES: usize = 2 << 20;
+const SCRATCH_KEPT_BYTES: usize = 1 << 20;
 /// As many buffers are kept as threads may append at once.
-const SCRATCHES_KEPT: usize = 64;
+const SCRATCHES_KEPT: usize = 16;
 
 /// Shared by all logs of a directory.
 pub(crate) struct DirectoryContext {

@@ -320,6 +320,9 @@ impl Loader<'_> {
 
     fn recover_segment(&mut self, segment: &Segment) -> Result<(), StorageError> {
         let from_position = self.first_suspect_position(segment);
+        // What the page cache holds may never have reached the disk: after a failed sync the kernel
+        // calls such pages clean. The disk itself is asked.
+        segment.log_file().drop_cache(u64::from(from_position), 0);
         let mut first_offset = None;
         let epochs = &mut self.leader_epochs;
         let recovered = recover(segment, from_position, &mut |_, batch: &RecordBatch<'_>| {

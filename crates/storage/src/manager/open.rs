@@ -90,6 +90,7 @@ pub(super) fn open(
         config,
         cluster,
         logs: RwLock::new(logs),
+        changes: Mutex::new(()),
         failed: Mutex::new(failed),
         deleting: Mutex::new(deleting),
         timers: Mutex::new(Timers::default()),

@@ -15,6 +15,9 @@ use crate::segment::Segment;
 /// When each task ran last; none before its first run.
 #[derive(Default)]
 pub(super) struct Timers {
+    tick_ms: Option<i64>,
+    /// Retention waits until then: the clock has jumped.
+    suspicious_until_ms: Option<i64>,
     retention_ms: Option<i64>,
     checkpoint_ms: Option<i64>,
     producers_ms: Option<i64>,
@@ -30,11 +33,10 @@ pub(super) fn tick(manager: &LogManager, now_ms: i64) {
         report(&log, "roll", log.roll_if_due(now_ms));
     }
     let config = &manager.config;
-    if is_due(
-        &mut timers.retention_ms,
-        config.retention_check_interval_ms,
-        now_ms,
-    ) {
+    let interval_ms = config.retention_check_interval_ms;
+    if trusts_clock(&mut timers, config.clock_jump_cooling_ms, now_ms)
+        && is_due(&mut timers.retention_ms, interval_ms, now_ms)
+    {
         retain(manager, now_ms);
     }
     if is_due(
@@ -55,6 +57,23 @@ pub(super) fn tick(manager: &LogManager, now_ms: i64) {
         warn!(%error, "cannot write the checkpoints");
     }
     remove_deleted(manager);
+}
+
+/// A clock that runs ahead makes everything look old. After a jump forward, retention waits for
+/// a while, so that somebody can set the clock right; a machine that slept loses only that while.
+fn trusts_clock(timers: &mut Timers, cooling_ms: i64, now_ms: i64) -> bool {
+    const JUMP_MS: i64 = 3_600_000;
+    let last_ms = timers.tick_ms.replace(now_ms);
+    if last_ms.is_some_and(|last_ms| now_ms - last_ms > JUMP_MS) && cooling_ms > 0 {
+        warn!(
+            ?last_ms,
+            now_ms, cooling_ms, "the clock has jumped forward: retention waits"
+        );
+        timers.suspicious_until_ms = Some(now_ms.saturating_add(cooling_ms));
+    }
+    timers
+        .suspicious_until_ms
+        .is_none_or(|until_ms| now_ms >= until_ms)
 }
 
 /// A clock that was set back makes everything due.

@@ -147,3 +147,31 @@ fn a_reader_finishes_on_a_segment_that_is_deleted_under_it() {
     data.read_into(&mut after).expect("bytes");
     assert_eq!(before, after);
 }
+
+#[test]
+fn retention_waits_after_the_clock_has_jumped() {
+    const DAY_MS: i64 = 86_400_000;
+    let scene = filled(LogConfig {
+        retention_ms: DAY_MS,
+        ..small_segments()
+    });
+    let log = scene.log();
+    let starts_at = |now_ms: i64| {
+        scene.manager.tick(now_ms);
+        log.offsets().log_start_offset
+    };
+    assert_eq!(starts_at(NOW_MS), 0);
+    assert_eq!(
+        starts_at(NOW_MS + 30 * DAY_MS),
+        0,
+        "a month in one step is not believed"
+    );
+    assert_eq!(starts_at(NOW_MS + 1_000), 0, "the clock was set right");
+    assert_eq!(starts_at(NOW_MS + 30 * DAY_MS), 0);
+    assert_eq!(starts_at(NOW_MS + 30 * DAY_MS + 599_999), 0);
+    assert_eq!(
+        starts_at(NOW_MS + 30 * DAY_MS + 600_000),
+        40,
+        "it really was a month"
+    );
+}
