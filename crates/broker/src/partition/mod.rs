@@ -12,8 +12,8 @@ use std::time::Duration;
 use lastword_protocol::ErrorCode;
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::{
-    AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest,
-    StorageError, TimestampedOffset,
+    AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest, StorageError,
+    TimestampedOffset,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -46,7 +46,10 @@ pub struct Fetched {
 impl Partition {
     /// A partition over its log.
     pub fn new(log: Arc<Log>) -> Partition {
-        Partition { log, waiters: Waiters::default() }
+        Partition {
+            log,
+            waiters: Waiters::default(),
+        }
     }
 
     /// Its topic and number.

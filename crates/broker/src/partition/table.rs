@@ -76,7 +76,10 @@ impl PartitionTable {
     /// Lets go of every partition. The engine's news hold this table and its logs hold the engine,
     /// so without this a stopped broker would keep itself alive.
     pub fn clear(&self) {
-        self.topics.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.topics
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// The engine's news: more of this partition is visible.
