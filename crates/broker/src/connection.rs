@@ -47,7 +47,17 @@ const BUFFER_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 const PEEK_BYTES: usize = LENGTH_PREFIX_BYTES + 4;
 
 /// Why a connection ends early.
-struct Close(String);
+enum Close {
+    /// The client did what it may not do.
+    Refused(String),
+    /// The client is gone, or too slow to tell apart from one that is.
+    Gone(String),
+}
+
+/// The end of a connection for something the client sent.
+fn refused(reason: impl ToString) -> Close {
+    Close::Refused(reason.to_string())
+}
 
 /// What connections share.
 pub(crate) struct ConnectionLimits {
@@ -79,9 +89,13 @@ pub(crate) async fn serve(
         },
         writing
     );
-    let reason = match (written, read.0) {
-        (Err(Close(reason)), _) | (Ok(()), Err(Close(reason))) => reason,
-        (Ok(()), Ok(())) => return,
+    let reason = match written.and(read.0) {
+        Ok(()) => return,
+        Err(Close::Gone(reason)) => {
+            tracing::debug!("lost {peer}: {}", escaped(&reason));
+            return;
+        }
+        Err(Close::Refused(reason)) => reason,
     };
     crate::server::log_rejected(&format!("closed {peer}: {}", escaped(&reason)));
 }
@@ -118,7 +132,7 @@ async fn read_requests(
         let Some((frame, permit)) = frame else {
             return Ok(());
         };
-        let (header, body) = RequestHeader::parse(frame).map_err(|e| Close(e.to_string()))?;
+        let (header, body) = RequestHeader::parse(frame).map_err(refused)?;
         let context = RequestContext {
             api_key: header.api_key,
             api_version: header.api_version,
@@ -130,7 +144,7 @@ async fn read_requests(
         drop(permit);
         match reply {
             Reply::Nothing => {}
-            Reply::Close(reason) => return Err(Close(reason)),
+            Reply::Close(reason) => return Err(Close::Refused(reason)),
             reply => {
                 if replies.send(reply).await.is_err() {
                     return Ok(());
@@ -164,7 +178,7 @@ impl FrameReader {
             .request_memory
             .acquire_many(charge)
             .await
-            .map_err(|_| Close("the broker is stopping".to_owned()))?;
+            .map_err(|_| Close::Gone("the broker is stopping".to_owned()))?;
         let allowance = Duration::from_secs((length / SLOWEST_BYTES_PER_SECOND) as u64);
         self.fill(
             LENGTH_PREFIX_BYTES + length,
@@ -194,7 +208,7 @@ impl FrameReader {
             }
         }
         match timeout_at(deadline, self.stream.readable()).await {
-            Err(_) if self.first => Err(Close("sent no request in time".to_owned())),
+            Err(_) if self.first => Err(refused("sent no request in time")),
             Err(_) => Ok(false),
             Ok(ready) => {
                 ready.map_err(read_failed)?;
@@ -206,19 +220,18 @@ impl FrameReader {
     /// Bytes of the frame, and what it may take in memory once decoded.
     fn frame_length(&self, limits: &ConnectionLimits) -> Result<(usize, u32), Close> {
         let Some([a, b, c, d, key_high, key_low, ..]) = self.buffer.get(..PEEK_BYTES) else {
-            return Err(Close("short frame".to_owned()));
+            return Err(refused("short frame"));
         };
-        let length = request_length([*a, *b, *c, *d], limits.max_request_bytes)
-            .map_err(|error| Close(error.to_string()))?;
+        let length = request_length([*a, *b, *c, *d], limits.max_request_bytes).map_err(refused)?;
         let key = i16::from_be_bytes([*key_high, *key_low]);
         let Some(api_key) = ApiKey::from_i16(key) else {
-            return Err(Close(format!("unknown api key {key}")));
+            return Err(refused(format!("unknown api key {key}")));
         };
         let body = api_key.body_limit();
         let limit = body.bytes();
         if length > limit {
             let name = api_key.name();
-            return Err(Close(format!(
+            return Err(refused(format!(
                 "a {name} request of {length} bytes, allowed: {limit}"
             )));
         }
@@ -233,8 +246,8 @@ impl FrameReader {
         while self.buffer.len() < bytes {
             let wanted = (bytes - self.buffer.len()).max(READ_AHEAD_BYTES);
             match timeout_at(deadline, self.read_more(wanted)).await {
-                Err(_) => return Err(Close("a frame took too long to arrive".to_owned())),
-                Ok(Ok(0)) => return Err(Close("the client left within a frame".to_owned())),
+                Err(_) => return Err(refused("a frame took too long to arrive")),
+                Ok(Ok(0)) => return Err(Close::Gone("the client left within a frame".to_owned())),
                 Ok(count) => count?,
             };
         }
@@ -252,7 +265,7 @@ impl FrameReader {
 }
 
 fn read_failed(error: io::Error) -> Close {
-    Close(format!("read failed: {error}"))
+    Close::Gone(format!("read failed: {error}"))
 }
 
 async fn write_replies(
@@ -271,7 +284,7 @@ async fn write_replies(
                     }
                 }
                 Reply::Nothing => break ResponseFrame::default(),
-                Reply::Close(reason) => return Err(Close(reason)),
+                Reply::Close(reason) => return Err(Close::Refused(reason)),
             }
         };
         write_frame(&mut stream, frame).await?;
@@ -297,12 +310,11 @@ async fn write_frame(stream: &mut OwnedWriteHalf, frame: ResponseFrame) -> Resul
             .collect();
         let written = timeout(WRITE_TIMEOUT, stream.write_vectored(&slices))
             .await
-            .map_err(|_| Close("the client does not read its answers".to_owned()))?
-            .map_err(|error| Close(format!("write failed: {error}")))?;
+            .map_err(|_| refused("the client does not read its answers"))?
+            .map_err(|error| Close::Gone(format!("write failed: {error}")))?;
         if written == 0 {
-            return Err(Close(
-                "write failed: the connection takes no more bytes".to_owned(),
-            ));
+            let reason = "write failed: the connection takes no more bytes";
+            return Err(Close::Gone(reason.to_owned()));
         }
         next = advance(&mut parts, next, written);
     }

@@ -64,6 +64,7 @@ handlers! {
     ListPartitionReassignments => list_partition_reassignments,
     OffsetDelete => offset_delete,
     DescribeCluster => describe_cluster,
+    DescribeProducers => describe_producers,
     ListConfigResources => list_config_resources,
     DescribeTopicPartitions => describe_topic_partitions,
 }

@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// All fetches together.
 const TOTAL_BYTES: usize = 128 << 20;
+/// So much of it is left to small shares, so that a few large answers do not stop everybody.
+const SMALL_SHARES_BYTES: usize = 32 << 20;
 /// What one fetch may take when memory is short.
 pub const SHORT_BYTES: usize = 1 << 20;
 /// Buffers from this size on are kept.
@@ -54,6 +56,10 @@ impl Default for FetchMemory {
 impl FetchMemory {
     /// A share of this size, if it is there now.
     pub fn try_take(&self, bytes: usize) -> Option<Arc<FetchShare>> {
+        let available = self.permits.available_permits();
+        if bytes > SHORT_BYTES && available < bytes.saturating_add(SMALL_SHARES_BYTES) {
+            return None;
+        }
         let count = u32::try_from(bytes.min(TOTAL_BYTES)).ok()?;
         let permit = self.permits.clone().try_acquire_many_owned(count).ok()?;
         Some(self.share(Some(permit)))

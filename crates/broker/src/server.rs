@@ -246,6 +246,11 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
                 .max(log.topic_partition().partition + 1);
         }
     }
+    // Whoever wrote them may have handed out these ids.
+    let next_producer_id = match orphans.is_empty() {
+        true => 0,
+        false => next_producer_id(broker),
+    };
     for name in orphans.keys() {
         tracing::warn!(topic = %name, "adopting partitions of a topic the metadata does not name");
     }
@@ -257,6 +262,8 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
         let next = finished
             .into_iter()
             .fold(next, MetadataImage::without_deleting);
+        let next_producer_id = next_producer_id.max(next.next_producer_id());
+        let next = next.with_next_producer_id(next_producer_id);
         Ok::<_, MetadataFileError>((next, ()))
     })?;
     for topic in broker.metadata.image().topics() {
@@ -266,6 +273,14 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
         })?;
     }
     Ok(())
+}
+
+/// The first producer id that no log has met.
+fn next_producer_id(broker: &Broker) -> i64 {
+    let logs = broker.logs.logs();
+    let producers = logs.iter().flat_map(|log| log.active_producers());
+    let largest = producers.map(|producer| producer.producer_id).max();
+    largest.map_or(0, |id| id.saturating_add(1))
 }
 
 async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receiver<bool>) {

@@ -1,4 +1,9 @@
-use crate::client::{TestBroker, batch, metadata_request, records};
+use lastword_protocol::message;
+use lastword_protocol::messages::describe_producers_request::TopicRequest;
+use lastword_protocol::messages::{DescribeProducersRequest, InitProducerIdRequest};
+use lastword_record::BatchSpec;
+
+use crate::client::{TestBroker, batch, batch_of, metadata_request, records};
 
 #[tokio::test]
 async fn topics_ids_and_records_survive_a_restart() {
@@ -30,7 +35,15 @@ async fn a_directory_without_metadata_is_taken_over_with_its_topic_ids() {
     let broker = TestBroker::start(&[("num.partitions", "2")]).await;
     let mut client = broker.connect().await;
     client.create("t").await;
-    client.produce("t", batch(&[(Some("k"), Some("v"))])).await;
+    let spec = BatchSpec {
+        producer_id: 7_000,
+        producer_epoch: 0,
+        base_sequence: 0,
+        ..BatchSpec::default()
+    };
+    client
+        .produce("t", batch_of(spec, &[(Some("k"), Some("v"))]))
+        .await;
     let before = client.call(&metadata_request(&["t"]), 12).await;
     std::fs::remove_file(broker.dir.path().join("lastword-metadata.json")).unwrap();
 
@@ -42,6 +55,20 @@ async fn a_directory_without_metadata_is_taken_over_with_its_topic_ids() {
     assert_eq!(before.topics[0].topic_id, after.topics[0].topic_id);
     assert_eq!(after.topics[0].partitions.len(), 2);
     assert_eq!(client.fetch("t", 0).await.high_watermark, 1);
+    // Ids that its producers have are not handed out again.
+    let request = message!(InitProducerIdRequest {
+        transactional_id: None
+    });
+    assert!(client.call(&request, 4).await.producer_id > 7_000);
+    let request = message!(DescribeProducersRequest {
+        topics: vec![message!(TopicRequest {
+            name: "t".into(),
+            partition_indexes: vec![0, 9],
+        })],
+    });
+    let described = client.call(&request, 0).await.topics[0].partitions.clone();
+    assert_eq!(described[0].active_producers[0].producer_id, 7_000);
+    assert_eq!(described[1].error_code, 3);
 }
 
 #[tokio::test]
