@@ -3,6 +3,7 @@
 mod client;
 
 mod compacted_topics;
+mod connections;
 mod fetch_waits;
 mod groups;
 mod hostile_frames;
