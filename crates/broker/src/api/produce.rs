@@ -9,6 +9,7 @@
 //!   offset it has.
 //! - Topics of the broker itself: INVALID_TOPIC_EXCEPTION (17). Keyless records to a compacted
 //!   topic: INVALID_RECORD (87), with the record's index; nothing of the batch is stored.
+//! - Transactional batches: INVALID_TXN_STATE (48), whether the request names a transaction or not.
 //! - Requests are appended in the order of the connection; waiting for the sync does not hold up
 //!   the next request.
 //!
@@ -39,8 +40,10 @@ const LEADER_ONLY: i16 = 1;
 const NO_ACKS: i16 = 0;
 /// The longest wait for durability a client may ask for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(300);
-/// Where the compression codec of a batch is: the low bits of the attributes.
+/// Where a batch says its codec, and whether it belongs to a transaction.
 const ATTRIBUTES_LOW_BYTE: usize = 22;
+const CODEC_BITS: u8 = 0x07;
+const TRANSACTIONAL_BIT: u8 = 0x10;
 const ZSTD: u8 = 4;
 
 /// A partition whose batch is not durable yet, by its place in the response.
@@ -178,11 +181,14 @@ fn append(
 ) -> Result<(Arc<Partition>, Appended), Refusal> {
     let partition = broker.partitions.find(topic, data.index)?;
     let batch = data.records.as_deref().unwrap_or_default();
-    let codec = batch
-        .get(ATTRIBUTES_LOW_BYTE)
-        .map(|attributes| attributes & 0x07);
-    if context.api_version < 7 && codec == Some(ZSTD) {
+    let attributes = batch.get(ATTRIBUTES_LOW_BYTE).copied().unwrap_or_default();
+    if context.api_version < 7 && attributes & CODEC_BITS == ZSTD {
         return Err(ApiError::from(ErrorCode::UnsupportedCompressionType).into());
+    }
+    // A transaction that nobody can end would hold the last stable offset, and so all cleaning.
+    if attributes & TRANSACTIONAL_BIT != 0 {
+        let message = "transactions are not supported";
+        return Err(ApiError::new(ErrorCode::InvalidTxnState, message).into());
     }
     let appended = partition.append_as_leader(batch)?;
     Ok((partition, appended))

@@ -125,6 +125,27 @@ async fn zstd_needs_produce_version_7() {
 }
 
 #[tokio::test]
+async fn a_transactional_batch_without_a_transaction_is_refused_and_holds_nothing_up() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.connect().await;
+    client.create("t").await;
+    let spec = BatchSpec {
+        is_transactional: true,
+        producer_id: 4242,
+        producer_epoch: 0,
+        base_sequence: 0,
+        ..BatchSpec::default()
+    };
+    let refused = client
+        .produce("t", batch_of(spec, &[(Some("k"), Some("v"))]))
+        .await;
+    assert_eq!(refused.error_code, ErrorCode::InvalidTxnState.code());
+    client.produce("t", batch(&[(Some("k"), Some("v"))])).await;
+    let fetched = client.fetch("t", 0).await;
+    assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (1, 1));
+}
+
+#[tokio::test]
 async fn a_batch_sent_twice_is_stored_once_and_answered_with_its_first_offset() {
     let broker = TestBroker::start(&[]).await;
     let mut client = broker.connect().await;
