@@ -269,7 +269,7 @@ def hostile_bombs(context):
                 except (wire.WireError, ConnectionError):
                     answers.append(None)
 
-        throwers = [threading.Thread(target=throw) for _ in range(4)]
+        throwers = [threading.Thread(target=throw) for _ in range(8)]
         for thrower in throwers:
             thrower.start()
         served(context, broker, other, f"a {name} bomb on its way")
@@ -284,7 +284,8 @@ def hostile_bombs(context):
     grown = peak_memory(broker) - before
     context.note(f"peak memory grew by {grown >> 20} MiB")
     if context.target == "lastword":
-        check(grown < 256 << 20, f"peak memory grew by {grown >> 20} MiB")
+        # Sixteen bombs of 2 GiB or a quarter of it: a few may be under way, all of them may not.
+        check(grown < 512 << 20, f"peak memory grew by {grown >> 20} MiB")
 
 
 def peak_memory(broker) -> int:
