@@ -246,28 +246,26 @@ fn remove_topic(broker: &Broker, name: &str) -> Result<Arc<TopicImage>, ApiError
 pub(crate) fn serve_topic(broker: &Broker, topic: &TopicImage) -> Result<(), ApiError> {
     let config = log_config(&broker.config, &broker.metadata.image(), &topic.configs)?;
     let served = broker.partitions.slots_of(&topic.name);
-    let mut partitions = Vec::with_capacity(topic.partition_count.max(0) as usize);
-    for number in 0..topic.partition_count {
-        if let Some(slot) = served.get(number as usize) {
-            partitions.push(slot.clone());
-            continue;
-        }
-        let topic_partition = TopicPartition {
-            topic: topic.name.clone(),
-            partition: number,
-        };
-        let log = match broker.logs.get(&topic_partition) {
-            Some(log) => log,
-            None if broker.logs.failed().contains_key(&topic_partition) => {
-                partitions.push(None);
-                continue;
-            }
-            None => broker
-                .logs
-                .create(&topic_partition, topic.id, config.clone())?,
-        };
-        partitions.push(Some(Arc::new(Partition::new(log))));
+    let failed = broker.logs.failed();
+    let count = topic.partition_count.max(0) as usize;
+    let wanted = (served.len()..count).map(|number| TopicPartition {
+        topic: topic.name.clone(),
+        partition: number as i32,
+    });
+    let wanted: Vec<TopicPartition> = wanted.collect();
+    let missing: Vec<TopicPartition> = wanted
+        .iter()
+        .filter(|it| broker.logs.get(it).is_none() && !failed.contains_key(it))
+        .cloned()
+        .collect();
+    if !missing.is_empty() {
+        broker.logs.create_all(&missing, topic.id, &config)?;
     }
+    let mut partitions = served;
+    partitions.extend(wanted.iter().map(|it| {
+        let log = broker.logs.get(it)?;
+        Some(Arc::new(Partition::new(log)))
+    }));
     broker.partitions.insert(topic.name.clone(), partitions);
     Ok(())
 }

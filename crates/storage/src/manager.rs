@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use lastword_record::{TopicId, TopicPartition};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::checkpoint::OffsetCheckpointFile;
 use crate::clock::Clock;
@@ -145,22 +145,66 @@ impl LogManager {
         topic_id: TopicId,
         config: LogConfig,
     ) -> Result<Arc<Log>, StorageError> {
+        let mut created =
+            self.create_all(std::slice::from_ref(topic_partition), topic_id, &config)?;
+        created.pop().ok_or(StorageError::Closed)
+    }
+
+    /// Creates partitions of a topic, all or none; durable when this returns. Many cost hardly more
+    /// syncs than one.
+    pub fn create_all(
+        &self,
+        topic_partitions: &[TopicPartition],
+        topic_id: TopicId,
+        config: &LogConfig,
+    ) -> Result<Vec<Arc<Log>>, StorageError> {
         self.check_open()?;
         let _one_at_a_time = lock(&self.changes);
-        if self.get(topic_partition).is_some() || lock(&self.failed).contains_key(topic_partition) {
-            return Err(StorageError::PartitionExists {
-                topic_partition: topic_partition.clone(),
-            });
+        for topic_partition in topic_partitions {
+            if self.get(topic_partition).is_some()
+                || lock(&self.failed).contains_key(topic_partition)
+            {
+                return Err(StorageError::PartitionExists {
+                    topic_partition: topic_partition.clone(),
+                });
+            }
         }
-        let is_stale = lock(&self.checkpoint).stale.contains(topic_partition);
+        let is_stale = {
+            let checkpoint = lock(&self.checkpoint);
+            topic_partitions
+                .iter()
+                .any(|it| checkpoint.stale.contains(it))
+        };
         if is_stale {
             self.checkpoint()?;
         }
-        let created = load::create(&self.context, topic_partition, topic_id, config);
-        let log = self.context.or_offline(created)?;
+        let mut created = Vec::with_capacity(topic_partitions.len());
+        for topic_partition in topic_partitions {
+            let log = load::create(&self.context, topic_partition, topic_id, config.clone());
+            match self.context.or_offline(log) {
+                Ok(log) => created.push(log),
+                Err(error) => {
+                    self.take_back(&created);
+                    return Err(error);
+                }
+            }
+        }
+        self.context
+            .or_offline(load::sync_created(&self.context, &created))?;
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
-        logs.insert(topic_partition.clone(), Arc::clone(&log));
-        Ok(log)
+        for log in &created {
+            logs.insert(log.topic_partition().clone(), Arc::clone(log));
+        }
+        Ok(created)
+    }
+
+    /// Removes logs that nobody was told of.
+    fn take_back(&self, created: &[Arc<Log>]) {
+        for log in created {
+            if let Err(error) = tick::remove_tree(&*self.context.dir, log.partition_dir()) {
+                warn!(dir = log.partition_dir(), %error, "cannot remove a new partition again");
+            }
+        }
     }
 
     pub fn get(&self, topic_partition: &TopicPartition) -> Option<Arc<Log>> {

@@ -43,6 +43,8 @@ pub(crate) struct LoadRequest {
     pub log_start_offset: i64,
     /// The last process stopped in order.
     pub is_clean: bool,
+    /// The caller makes new files and their names durable before anybody relies on them.
+    pub is_synced_by_caller: bool,
 }
 
 struct Loader<'a> {
@@ -56,7 +58,7 @@ struct Loader<'a> {
     transactions_from: Option<i64>,
 }
 
-/// Makes the files of a new log, durable with their names, and opens it.
+/// Makes the files of a new log and opens it. Nothing is durable before [`sync_created`].
 pub(crate) fn create(
     context: &Arc<DirectoryContext>,
     topic_partition: &TopicPartition,
@@ -79,14 +81,37 @@ pub(crate) fn create(
         recovery_point: 0,
         log_start_offset: 0,
         is_clean: true,
+        is_synced_by_caller: true,
     };
-    let log = load(context, request)?;
-    let synced = context.dir.sync_dir("");
-    synced.map_err(|error| StorageError::io("sync", "log directory", error))?;
-    Ok(log)
+    load(context, request)
 }
 
-/// Writes `partition.metadata`. Its name becomes durable with those of the first segment.
+/// Makes new logs durable with their names: few one by one, many with one sync of the file system.
+/// A crash before leaves partitions without records, which the next start removes.
+pub(crate) fn sync_created(
+    context: &DirectoryContext,
+    created: &[Arc<Log>],
+) -> Result<(), StorageError> {
+    let dir = &*context.dir;
+    let failed = |file: &str, error| StorageError::io("sync", file, error);
+    if created.len() > crate::sync::SYNC_ONE_BY_ONE_MAX {
+        return dir
+            .sync_file_system()
+            .map_err(|error| failed("log directory", error));
+    }
+    for log in created {
+        let partition_dir = log.partition_dir();
+        let path = format!("{partition_dir}/{}", file_name::PARTITION_METADATA);
+        dir.open(&path)
+            .and_then(|file| file.sync_data())
+            .map_err(|error| failed(&path, error))?;
+        replace::sync_partition_dir(dir, partition_dir)?;
+    }
+    dir.sync_dir("")
+        .map_err(|error| failed("log directory", error))
+}
+
+/// Writes `partition.metadata`.
 fn write_topic_id(
     dir: &dyn Dir,
     partition_dir: &str,
@@ -96,8 +121,7 @@ fn write_topic_id(
     let metadata = format!("version: 0\ntopic_id: {topic_id}");
     let failed = |error| StorageError::io("write", path.as_str(), error);
     let file = dir.create(&path).map_err(failed)?;
-    file.write_all_at(metadata.as_bytes(), 0).map_err(failed)?;
-    file.sync_data().map_err(failed)
+    file.write_all_at(metadata.as_bytes(), 0).map_err(failed)
 }
 
 /// Opens a log that is on disk.
@@ -379,7 +403,9 @@ impl Loader<'_> {
             index_settings(&self.request.config),
             self.now_ms(),
         )?;
-        replace::sync_partition_dir(&**dir, &self.partition_dir)?;
+        if !self.request.is_synced_by_caller {
+            replace::sync_partition_dir(&**dir, &self.partition_dir)?;
+        }
         for old in segments.drain(..) {
             warn!(
                 file = old.log_path(),

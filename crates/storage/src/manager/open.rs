@@ -58,6 +58,7 @@ pub(super) fn open(
                 .copied()
                 .unwrap_or(0),
             is_clean,
+            is_synced_by_caller: false,
             topic_partition,
         })
         .collect();

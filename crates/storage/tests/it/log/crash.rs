@@ -209,6 +209,31 @@ fn a_creation_happens_or_can_be_done_again() {
 }
 
 #[test]
+fn each_of_many_creations_happens_or_can_be_done_again() {
+    let id = TopicId::from_random_bytes([9; 16]);
+    let many: Vec<TopicPartition> = (0..12).map(|n| TopicPartition::new("many", n)).collect();
+    for operation in 0.. {
+        let scene = Scene::new(small_segments());
+        scene.dir.crash_after(operation);
+        let created = scene.manager.create_all(&many, id, &scene.config);
+        each_crash(&scene, operation, &mut |crashed, what| {
+            assert_eq!(crashed.manager.failed().len(), 0, "{what}");
+            for topic_partition in &many {
+                if crashed.manager.get(topic_partition).is_none() {
+                    assert!(created.is_err(), "{what}: it had returned");
+                    let config = crashed.config.clone();
+                    let again = crashed.manager.create(topic_partition, id, config);
+                    again.expect("created");
+                }
+            }
+        });
+        if !scene.dir.has_crashed() {
+            return;
+        }
+    }
+}
+
+#[test]
 fn a_deletion_happens_or_does_not() {
     for operation in 0.. {
         let scene = Scene::new(small_segments());
