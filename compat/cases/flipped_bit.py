@@ -15,6 +15,7 @@ REPORT = re.compile(r"corrupt|crc|checksum", re.IGNORECASE)
 
 @case("flipped_bit", seconds=90, targets=("lastword",))
 def flipped_bit(context):
+    context.leaves_sound_files = False
     broker = context.start_broker({
         "log.cleaner.backoff.ms": 50, "log.segment.delete.delay.ms": 0})
     sick = context.create_topic("sick", on=broker, configs={

@@ -91,7 +91,8 @@ def run_case(case: Case, target: str, fast: bool, shared: Shared) -> tuple[str |
         signal.setitimer(signal.ITIMER_REAL, 0)
     try:
         context.close()
-        shared.finished += [broker.data for broker in context.own if broker.name == target]
+        if context.leaves_sound_files:
+            shared.finished += [broker.data for broker in context.own if broker.name == target]
     except Failed as problem:
         why = why or str(problem)
     return why or shared.broken(), context
