@@ -21,6 +21,9 @@ use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::partition::Partition;
 
+/// How many bytes, when the file system does not say.
+const UNKNOWN: i64 = -1;
+
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
@@ -68,10 +71,12 @@ fn describe(
         log_dir: StrBytes::from(broker.config.log_dir.as_str()),
         topics,
     });
-    if version >= 4
-        && let Ok(usable) = broker.logs.dir().free_bytes()
-    {
-        result.usable_bytes = i64::try_from(usable).unwrap_or(i64::MAX);
+    if version >= 4 {
+        let bytes = |answer: std::io::Result<u64>| {
+            answer.map_or(UNKNOWN, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
+        };
+        result.total_bytes = bytes(broker.logs.dir().total_bytes());
+        result.usable_bytes = bytes(broker.logs.dir().free_bytes());
     }
     result
 }

@@ -133,6 +133,11 @@ impl Dir for FsDir {
         Ok(status.f_bavail.saturating_mul(status.f_frsize))
     }
 
+    fn total_bytes(&self) -> io::Result<u64> {
+        let status = rustix::fs::fstatvfs(&self.handle)?;
+        Ok(status.f_blocks.saturating_mul(status.f_frsize))
+    }
+
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>> {
         let file = fs::OpenOptions::new()
             .write(true)

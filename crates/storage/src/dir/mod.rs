@@ -48,6 +48,10 @@ pub trait Dir: Send + Sync {
     fn sync_file_system(&self) -> io::Result<()>;
     /// Bytes that may still be written.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Bytes of the whole file system, where there is one.
+    fn total_bytes(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Takes the directory for this process until the guard is dropped; `WouldBlock` when it is taken.
     fn lock(&self) -> io::Result<Box<dyn Send + Sync>>;
 
