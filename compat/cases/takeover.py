@@ -23,6 +23,8 @@ def takeover_of_a_kafka_directory(context):
                     "-X", "enable.idempotence=true", "-X", "batch.num.messages=100", on=kafka)
         context.wait_cleaned(kafka, topic)
         topics.append(topic)
+    plain = context.create_topic("group", on=kafka)
+    context.java("commit_some", plain, context.topic("members"), on=kafka)
     wanted = context.java("dump_records", *topics, on=kafka)
     check(len(wanted.splitlines()) > 500, "Kafka itself dumped hardly anything")
     kafka.stop()
@@ -32,7 +34,8 @@ def takeover_of_a_kafka_directory(context):
     lastword = context.start_broker({"log.cleanup.policy": "compact"}, data=copy)
     found = context.java("dump_records", *topics, on=lastword)
     same_lines(found.splitlines(), wanted.splitlines())
-    # And it goes on from there.
+    # A group goes on where it committed on Kafka, and a producer where the log ended.
+    context.java("committed_is", plain, context.topic("members"), on=lastword)
     produce(context, topics[0], ["after:takeover"], "-p", "0", on=lastword)
     last = kcat(context, "-C", "-t", topics[0], "-p", "0", "-o", "-1", "-c", "1", "-f", "%k=%s",
                 on=lastword).out

@@ -92,8 +92,7 @@ def lastword_binary() -> str:
         return given
     say("building lastword")
     run(["cargo", "build", "--release", "-q"], 1800, cwd=PROJECT)
-    target = os.environ.get("CARGO_TARGET_DIR", str(PROJECT / "target"))
-    return os.path.join(target, "release", "lastword")
+    return str(PROJECT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "lastword")
 
 
 def everything() -> None:
