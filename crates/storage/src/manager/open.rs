@@ -80,6 +80,11 @@ pub(super) fn open(
         context.note_log_start_offset(&request.topic_partition, request.log_start_offset);
     }
     let (logs, failed) = load_all(&context, &requests, config.recovery_threads)?;
+    if !is_clean && !requests.is_empty() {
+        // What was found may be in the page cache only, and every HighWatermark stands behind it.
+        let synced = context.dir.sync_file_system();
+        synced.map_err(|error| StorageError::io("sync", "the file system", error))?;
+    }
     info!(
         partitions = logs.len(),
         failed = failed.len(),

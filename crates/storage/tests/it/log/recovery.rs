@@ -40,6 +40,25 @@ fn a_torn_tail_is_cut_and_the_log_goes_on() {
 }
 
 #[test]
+fn what_a_start_after_a_kill_shows_survives_a_power_cut() {
+    let scene = Scene::new(LogConfig::default());
+    append_one(&scene.log(), "a", "never synced");
+    let Scene {
+        dir,
+        clock,
+        config,
+        manager,
+    } = scene;
+    // The process dies, the page cache stays.
+    drop(manager);
+    let scene = Scene::on(dir, clock, config);
+    let seen = read_all(&scene.log());
+    assert_eq!(seen.len(), 1);
+    let scene = scene.crashed(CrashModel::DurableOnly, 0);
+    assert_eq!(read_all(&scene.log()), seen);
+}
+
+#[test]
 fn a_tail_of_zeros_is_cut_even_with_whole_batches_behind_it() {
     let scene = three_records();
     let size = scene.log().size_bytes();
