@@ -14,6 +14,7 @@
 //! Lock: the queue's own, held for moments. The hook is called without any lock of the engine but
 //! those of the logs whose sync just ended are released first.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::StorageError;
@@ -107,8 +108,13 @@ pub(crate) fn run(context: &DirectoryContext, all_logs: &dyn Fn() -> Vec<Arc<Log
 /// Makes these logs durable as far as they reach now, and tells who waits.
 pub(crate) fn sync_logs(context: &DirectoryContext, logs: &[Arc<Log>]) -> Result<(), StorageError> {
     context.check_online()?;
+    // A log is queued twice when somebody has synced it by hand between two appends; beginning twice
+    // would wait for itself.
+    let mut seen = HashSet::with_capacity(logs.len());
+    let logs = logs.iter().filter(|log| seen.insert(Arc::as_ptr(log)));
+    let logs: Vec<&Arc<Log>> = logs.collect();
     let mut pending = Vec::with_capacity(logs.len());
-    for log in logs {
+    for log in &logs {
         pending.push(log.begin_sync());
     }
     let needed = pending.iter().filter(|sync| sync.is_needed()).count();

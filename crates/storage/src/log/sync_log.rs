@@ -24,8 +24,9 @@ impl Log {
     /// Captures what is to be synced.
     pub(crate) fn begin_sync(&self) -> PendingSync<'_> {
         let guard = lock(&self.sync_lock);
-        // Cleared first: an append after the capture marks the log again.
-        self.is_dirty.store(false, Ordering::Release);
+        // Cleared first: an append after the capture marks the log again. Read and cleared in one:
+        // an append that found the log marked has published what is captured below.
+        self.is_dirty.swap(false, Ordering::AcqRel);
         let log_end = self.published.load().log_end;
         // The set is at least as new as the offsets. If a roll came in between, the segment of
         // `log_end` was synced by it, and syncing the newer one does no harm.

@@ -95,6 +95,20 @@ fn appends_from_many_threads_are_all_committed() {
 }
 
 #[test]
+fn a_log_that_was_synced_by_hand_in_between_is_synced_once() {
+    let Engine { manager, told, .. } = engine(1);
+    let log = &manager.logs()[0];
+    append_one(log, "k", "1");
+    log.sync().expect("synced");
+    append_one(log, "k", "2");
+    let background = start_background(&manager).expect("started");
+    while told.recv_timeout(DEADLINE).expect("told in time").1 < 2 {}
+    append_one(log, "k", "3");
+    while told.recv_timeout(DEADLINE).expect("told in time").1 < 3 {}
+    background.stop();
+}
+
+#[test]
 fn everybody_is_told_when_the_directory_goes_offline() {
     let Engine { dir, manager, told } = engine(4);
     // Before the threads start: the first append also writes the leader epoch.
