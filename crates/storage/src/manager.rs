@@ -18,12 +18,13 @@ mod tick;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use lastword_record::{TopicId, TopicPartition};
 use tracing::{info, warn};
 
 use crate::checkpoint::OffsetCheckpointFile;
+use crate::cleaner::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::config::LogConfig;
 use crate::dir::Dir;
@@ -105,6 +106,8 @@ pub struct LogManager {
     deleting: Mutex<Vec<String>>,
     timers: Mutex<Timers>,
     checkpoint: Mutex<CheckpointState>,
+    /// Those of the cleaners of this directory.
+    cleaner_checkpoints: Mutex<Vec<Weak<Checkpoints>>>,
     is_closed: AtomicBool,
     /// Given back when the manager is dropped.
     _directory_lock: Box<dyn Send + Sync>,
@@ -178,6 +181,7 @@ impl LogManager {
         if is_stale {
             self.checkpoint()?;
         }
+        self.forget_cleanings(topic_partitions)?;
         let mut created = Vec::with_capacity(topic_partitions.len());
         for topic_partition in topic_partitions {
             let log = load::create(&self.context, topic_partition, topic_id, config.clone());
@@ -196,6 +200,25 @@ impl LogManager {
             logs.insert(log.topic_partition().clone(), Arc::clone(log));
         }
         Ok(created)
+    }
+
+    /// For a cleaner that starts.
+    pub(crate) fn attach_cleaner(&self, checkpoints: &Arc<Checkpoints>) {
+        let mut attached = lock(&self.cleaner_checkpoints);
+        attached.retain(|checkpoints| checkpoints.strong_count() > 0);
+        attached.push(Arc::downgrade(checkpoints));
+    }
+
+    /// What the cleaner knows of a name is of a log that is gone. Without a cleaner its files must
+    /// forget it too: the next cleaner cannot tell.
+    fn forget_cleanings(&self, topic_partitions: &[TopicPartition]) -> Result<(), StorageError> {
+        let attached = lock(&self.cleaner_checkpoints).clone();
+        let mut attached: Vec<_> = attached.iter().filter_map(Weak::upgrade).collect();
+        if attached.is_empty() {
+            attached.push(Arc::new(Checkpoints::open(self.dir())));
+        }
+        let mut attached = attached.iter();
+        attached.try_for_each(|it| self.context.or_offline(it.forget(topic_partitions)))
     }
 
     /// Removes logs that nobody was told of.

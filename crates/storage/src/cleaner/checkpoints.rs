@@ -4,13 +4,16 @@
 //! - `lastword-delete-horizon-checkpoint`: when each log's earliest tombstone or marker may go, -1 for none; Kafka ignores
 //!   it. A log without an entry is looked at once.
 //!
+//! An entry is of a log, not of a name: whoever creates a log calls [`Checkpoints::forget`] first. A log that took a
+//! predecessor's entry for its own would count as clean what never was, and lose tombstones before what they delete.
+//!
 //! Losing either costs work, never data, so a damaged file is reported and taken as empty. Entries of logs that are gone
 //! are dropped with every write.
 //!
 //! Lock: `entries`. It is held while a file is written, so that the newest content is the last on disk; nothing else is
 //! taken with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lastword_record::TopicPartition;
@@ -86,6 +89,9 @@ impl Checkpoints {
         is_there: impl Fn(&TopicPartition) -> bool,
     ) -> Result<(), StorageError> {
         let mut entries = self.lock();
+        if !is_there(topic_partition) {
+            return Ok(());
+        }
         let old = match horizon {
             DeleteHorizon::Unknown => entries.horizons_ms.remove(topic_partition),
             DeleteHorizon::None => entries
@@ -104,6 +110,12 @@ impl Checkpoints {
             file_name::DELETE_HORIZON_CHECKPOINT,
             &entries.horizons_ms,
         )
+    }
+
+    /// Drops what is left of logs of these names.
+    pub fn forget(&self, topic_partitions: &[TopicPartition]) -> Result<(), StorageError> {
+        let gone: HashSet<&TopicPartition> = topic_partitions.iter().collect();
+        self.retain(|topic_partition| !gone.contains(topic_partition))
     }
 
     /// Drops the entries of logs that are gone; writes only what has changed.

@@ -16,7 +16,7 @@
 //!
 //! Not here: retention, rolling and the deletion of logs, which are `LogManager`'s.
 
-mod checkpoints;
+pub(crate) mod checkpoints;
 pub mod choose;
 mod clean;
 mod group;

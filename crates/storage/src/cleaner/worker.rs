@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub manager: Arc<LogManager>,
     pub throttle: Throttle,
     hasher: KeyHasher,
-    checkpoints: Checkpoints,
+    checkpoints: Arc<Checkpoints>,
     is_stopped: AtomicBool,
     config: Mutex<CleanerConfig>,
     choosing: Mutex<()>,
@@ -53,10 +53,13 @@ struct AllNotes {
 impl Shared {
     pub fn new(manager: Arc<LogManager>, config: CleanerConfig) -> Result<Shared, StorageError> {
         let dir = manager.dir();
+        let hasher = key_hasher(&*dir)?;
+        let checkpoints = Arc::new(Checkpoints::open(dir));
+        manager.attach_cleaner(&checkpoints);
         let shared = Shared {
             throttle: Throttle::new(config.io_max_bytes_per_second),
-            hasher: key_hasher(&*dir)?,
-            checkpoints: Checkpoints::open(dir),
+            hasher,
+            checkpoints,
             is_stopped: AtomicBool::new(false),
             config: Mutex::new(config),
             choosing: Mutex::new(()),
@@ -233,8 +236,11 @@ impl Shared {
     /// Writes the checkpoints of a log that was cleaned.
     fn remember(&self, log: &Log, cleaned: Cleaned) -> Result<CleanStats, StorageError> {
         let topic_partition = log.topic_partition();
-        let is_there =
-            |topic_partition: &TopicPartition| self.manager.get(topic_partition).is_some();
+        // Deleted and created anew since, the name is another log's.
+        let is_there = |other: &TopicPartition| {
+            let current = self.manager.get(other);
+            current.is_some_and(|it| other != topic_partition || std::ptr::eq(&*it, log))
+        };
         let offset = (topic_partition.clone(), cleaned.first_dirty_offset);
         self.checkpoints
             .set_first_dirty_offsets(&[offset], is_there)?;

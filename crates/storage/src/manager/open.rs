@@ -104,6 +104,7 @@ pub(super) fn open(
             written: None,
             stale,
         }),
+        cleaner_checkpoints: Mutex::default(),
         is_closed: AtomicBool::new(false),
         _directory_lock: directory_lock,
     }))

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::checkpoint::OffsetCheckpointFile;
-use lastword_storage::cleaner::{CleanerState, Limit, LogCleaner, Reason};
+use lastword_storage::cleaner::{CleanerState, DeleteHorizon, Limit, LogCleaner, Reason};
 use lastword_storage::config::{CleanerConfig, CleanupPolicy};
 use lastword_storage::error::StorageError;
 use lastword_storage::file_name;
@@ -176,6 +176,22 @@ fn a_log_of_the_same_name_does_not_inherit_a_checkpoint() {
     assert_eq!(status.bounds.unwrap().first_dirty_offset, 0);
     scene.clean();
     assert_eq!(scene.survivors(), "[c3@2] [d1@3]");
+}
+
+#[test]
+fn a_log_of_the_same_name_inherits_nothing_across_a_restart() {
+    let mut scene = Scene::new("a1@0 a2@1 b1@2 |");
+    scene.clean();
+    scene.manager.delete(&topic_partition()).unwrap();
+    scene.log = scene
+        .manager
+        .create(&topic_partition(), TopicId([9; 16]), log_config())
+        .unwrap();
+    scene.write("c1@0 | c2@1 cT@2 | d1@3 |");
+    let scene = scene.reopened();
+    let status = scene.cleaner.status_of(&topic_partition()).unwrap();
+    assert_eq!(status.bounds.unwrap().first_dirty_offset, 0);
+    assert_eq!(status.horizon, DeleteHorizon::Unknown);
 }
 
 #[test]
