@@ -34,6 +34,9 @@ impl CrashModel {
 }
 
 pub(super) fn crash(state: &State, model: CrashModel, seed: u64) -> State {
+    if model == CrashModel::Killed {
+        return killed(state);
+    }
     let mut random = SplitMix { state: seed };
     let mut nodes = state.nodes.clone();
     let prefix = random.below(state.pending_names.len() as u64 + 1);
@@ -61,6 +64,15 @@ pub(super) fn crash(state: &State, model: CrashModel, seed: u64) -> State {
     }
     let mut survivor = State::new(state.clock.clone());
     survivor.nodes = nodes;
+    survivor.free_bytes = state.free_bytes;
+    survivor
+}
+
+/// What was not synced is still there, and still not synced: a power cut may follow.
+fn killed(state: &State) -> State {
+    let mut survivor = State::new(state.clock.clone());
+    survivor.nodes.clone_from(&state.nodes);
+    survivor.pending_names.clone_from(&state.pending_names);
     survivor.free_bytes = state.free_bytes;
     survivor
 }

@@ -168,6 +168,9 @@ fn what_was_acknowledged_or_read_is_there_after_any_crash() {
             assert_eq!(read_all(&log), told.appended[start..end], "{what}");
             assert!(end >= start + told.read.min(end - start), "{what}");
             assert_no_leftovers(&crashed, what);
+            // What is shown now is final as well.
+            let again = crashed.crashed(CrashModel::DurableOnly, 0);
+            assert_eq!(read_all(&again.log()), read_all(&log), "{what}, and again");
             assert_eq!(
                 super::append_one(&log, "k", "goes on"),
                 offsets.log_end_offset
