@@ -246,6 +246,14 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
                 .max(log.topic_partition().partition + 1);
         }
     }
+    // A partition that cannot be loaded may not tell its topic's id; nobody else has its name.
+    for topic_partition in broker.logs.failed().keys() {
+        let name = &topic_partition.topic;
+        let is_deleting = image.deleting().iter().any(|topic| topic.name == *name);
+        if is_deleting && image.topic(name).is_none() {
+            broker.logs.delete(topic_partition)?;
+        }
+    }
     // Whoever wrote them may have handed out these ids.
     let next_producer_id = match orphans.is_empty() {
         true => 0,

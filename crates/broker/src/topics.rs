@@ -224,12 +224,14 @@ fn remove_topic(broker: &Broker, name: &str) -> Result<Arc<TopicImage>, ApiError
         Ok::<_, ApiError>((image.clone().with_topic_deleting(name), topic))
     })?;
     let partitions = broker.partitions.remove(name);
+    // Those that could not be loaded as well: left behind, they would belong to the next topic of the name.
+    let failed = broker.logs.failed();
     for number in 0..topic.partition_count {
         let topic_partition = TopicPartition {
             topic: topic.name.clone(),
             partition: number,
         };
-        if broker.logs.get(&topic_partition).is_some() {
+        if broker.logs.get(&topic_partition).is_some() || failed.contains_key(&topic_partition) {
             broker.logs.delete(&topic_partition)?;
         }
     }

@@ -91,6 +91,27 @@ async fn a_deleted_topic_stays_deleted() {
 }
 
 #[tokio::test]
+async fn a_topic_with_a_damaged_partition_is_deleted_wholly() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.connect().await;
+    client.create("t").await;
+    client.produce("t", batch(&[(None, Some("old"))])).await;
+    std::fs::write(broker.dir.path().join("t-0/partition.metadata"), "damaged").unwrap();
+    let broker = broker.restart().await;
+    let handles = broker.server.broker().clone();
+    assert_eq!(handles.logs.failed().len(), 1);
+    tokio::task::spawn_blocking(move || lastword_broker::topics::delete_topic(&handles, "t"))
+        .await
+        .unwrap()
+        .unwrap();
+    let mut client = broker.connect().await;
+    client.create("t").await;
+    assert_eq!(client.fetch("t", 0).await.high_watermark, 0);
+    let produced = client.produce("t", batch(&[(None, Some("new"))])).await;
+    assert_eq!((produced.error_code, produced.base_offset), (0, 0));
+}
+
+#[tokio::test]
 async fn two_brokers_cannot_share_a_directory() {
     let broker = TestBroker::start(&[]).await;
     let mut properties = std::collections::BTreeMap::new();
