@@ -31,9 +31,16 @@ use crate::topics;
 pub struct Groups {
     config: GroupConfig,
     clock: Clock,
-    shards: OnceLock<Vec<Arc<Shard>>>,
+    shards: OnceLock<Shards>,
     creation: Mutex<()>,
     is_stopped: AtomicBool,
+}
+
+struct Shards {
+    /// Of the topic, usable or not: what group ids are hashed to.
+    partition_count: i32,
+    /// Ascending by number. A partition that could not be loaded has none, and only its groups wait.
+    usable: Vec<Arc<Shard>>,
 }
 
 impl Groups {
@@ -49,16 +56,16 @@ impl Groups {
     }
 
     fn shards(&self) -> &[Arc<Shard>] {
-        self.shards.get().map_or(&[], Vec::as_slice)
+        self.shards.get().map_or(&[], |shards| &shards.usable)
     }
 
     fn has(&self, group_id: &str) -> Option<Arc<Shard>> {
-        let shards = self.shards();
-        let count = i32::try_from(shards.len())
-            .ok()
-            .filter(|&count| count > 0)?;
-        let index = usize::try_from(partition_for(group_id, count)).ok()?;
-        shards.get(index).cloned()
+        let shards = self.shards.get()?;
+        let number = partition_for(group_id, shards.partition_count);
+        let index = shards
+            .usable
+            .binary_search_by_key(&number, |it| it.number());
+        shards.usable.get(index.ok()?).cloned()
     }
 }
 
@@ -158,14 +165,18 @@ fn open_shards(broker: &Broker) {
     let Some(topic) = image.topic(GROUP_METADATA_TOPIC) else {
         return;
     };
-    let partitions = broker.partitions.of_topic(GROUP_METADATA_TOPIC);
-    if i32::try_from(partitions.len()) != Ok(topic.partition_count) {
+    let slots = broker.partitions.slots_of(GROUP_METADATA_TOPIC);
+    if slots.is_empty() || i32::try_from(slots.len()) != Ok(topic.partition_count) {
         // Somebody else is creating it at this moment.
         return;
     }
     groups.shards.get_or_init(|| {
         let shard = |partition| Shard::new(partition, groups.config.clone(), groups.clock.clone());
-        partitions.into_iter().map(shard).map(Arc::new).collect()
+        let usable = slots.into_iter().flatten();
+        Shards {
+            partition_count: topic.partition_count,
+            usable: usable.map(shard).map(Arc::new).collect(),
+        }
     });
 }
 

@@ -30,6 +30,34 @@ async fn fetch_all(client: &mut Client, group: &str, version: i16) -> OffsetFetc
 }
 
 #[tokio::test]
+async fn a_damaged_partition_concerns_the_groups_that_are_in_it() {
+    let broker = group_broker(&[]).await;
+    create_topic(&broker, "orders", 1).await;
+    let mut client = broker.connect().await;
+    for group in 0..20 {
+        let name = format!("group-{group}");
+        assert_eq!(client.commit(&name, "orders", 0, group).await, 0);
+    }
+    let damaged = broker.dir.path().join("__consumer_offsets-1");
+    std::fs::write(damaged.join("partition.metadata"), "damaged").unwrap();
+    let broker = broker.restart().await;
+    let mut client = broker.connect().await;
+    let mut served = 0;
+    for group in 0..20 {
+        let fetched = fetch_all(&mut client, &format!("group-{group}"), 8).await;
+        match fetched.groups[0].error_code {
+            0 => {
+                let topic = &fetched.groups[0].topics[0];
+                assert_eq!(topic.partitions[0].committed_offset, group);
+                served += 1;
+            }
+            code => assert_eq!(code, 15, "COORDINATOR_NOT_AVAILABLE"),
+        }
+    }
+    assert!((1..20).contains(&served), "{served}");
+}
+
+#[tokio::test]
 async fn committed_offsets_survive_a_restart() {
     let broker = group_broker(&[]).await;
     create_topic(&broker, "orders", 4).await;
