@@ -327,7 +327,8 @@ impl Loader<'_> {
     fn recover_tail(&mut self, segment: &Segment) -> Result<(), StorageError> {
         match self.recover_segment(segment) {
             Err(StorageError::CorruptSegment { position, .. })
-                if is_lost_write(segment, position)? =>
+                if is_lost_write(segment, position)?
+                    && !self.is_below_recovery_point(segment, position)? =>
             {
                 let path = segment.log_path();
                 warn!(
@@ -340,6 +341,21 @@ impl Loader<'_> {
             }
             result => result,
         }
+    }
+
+    /// What begins here was on disk once: the recovery point has passed it.
+    fn is_below_recovery_point(
+        &self,
+        segment: &Segment,
+        position: u64,
+    ) -> Result<bool, StorageError> {
+        let mut next_offset = segment.base_offset();
+        let mut scan = segment.scan_headers(0, u32::try_from(position).unwrap_or(u32::MAX));
+        while let Some(batch) = scan.next_batch()? {
+            next_offset = batch.header.next_offset();
+        }
+        // As it was read: `recover_segments` disregards one beyond a log that ends in damage.
+        Ok(next_offset < self.request.recovery_point)
     }
 
     fn recover_segment(&mut self, segment: &Segment) -> Result<(), StorageError> {

@@ -75,6 +75,24 @@ fn a_tail_of_zeros_is_cut_even_with_whole_batches_behind_it() {
 }
 
 #[test]
+fn zeros_where_a_sync_had_been_are_damage_and_nothing_is_cut() {
+    let scene = Scene::new(LogConfig::default());
+    append_one(&scene.log(), "a", "1");
+    let size = scene.log().size_bytes();
+    append_one(&scene.log(), "a", "2");
+    let zeros = vec![0; usize::try_from(scene.log().size_bytes() - size).expect("small")];
+    append_one(&scene.log(), "a", "3");
+    scene.log().sync().expect("synced");
+    scene.manager.checkpoint().expect("written");
+    let log = file(&scene, LOG);
+    let whole = log.len().expect("a length");
+    log.write_all_at(&zeros, size).expect("written");
+    let scene = scene.crashed(CrashModel::Killed, 0);
+    assert_eq!(scene.manager.failed().len(), 1);
+    assert_eq!(file(&scene, LOG).len().expect("a length"), whole);
+}
+
+#[test]
 fn damage_in_the_middle_is_never_cut_away() {
     let scene = three_records();
     let size = scene.log().size_bytes();
