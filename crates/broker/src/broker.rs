@@ -41,7 +41,7 @@ pub struct Broker {
     pub local_addr: SocketAddr,
     /// Wall-clock time.
     pub clock: Clock,
-    /// The log engine. Only `partition/`, `topics` and `server` use it.
+    /// The log engine. Only `topics` and `server` use it, and `describe_log_dirs` to look at the disk.
     pub logs: Arc<LogManager>,
     /// The cleaner threads of compacted topics.
     pub cleaner: LogCleaner,

@@ -18,7 +18,8 @@
 //! Invariants
 //! - Responses of a connection leave in the order of its requests.
 //! - No record is served, and no `acks=all` answered, before it is durable.
-//! - Only `partition/` calls the log engine's logs; handlers go through [`partition::Partition`].
+//! - Only `partition/` reads or writes records of the log engine's logs; handlers go through
+//!   [`partition::Partition`].
 //! - Bytes of a client never panic here; what cannot be read closes that connection only.
 
 pub mod api;

@@ -1,7 +1,7 @@
 //! Start-up, the accept loop and shutdown.
 //!
-//! Start: lock and recover the data directory, adopt or restore topics, serve their partitions,
-//! then listen. Stop: no new connections or requests, finish what was begun (ten seconds at the
+//! Start: bind the address, lock and recover the data directory, adopt or restore topics, serve their
+//! partitions, then accept. Stop: no new connections or requests, finish what was begun (ten seconds at the
 //! most), sync everything, write the clean-shutdown marker.
 
 use std::collections::HashMap;

@@ -25,6 +25,7 @@ pub struct Append {
     pub records: Vec<CoordinatorRecord>,
 }
 
+/// The answer to one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Join(JoinReply),
@@ -80,6 +81,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Nothing to send and nothing to append.
     pub fn is_empty(&self) -> bool {
         self.replies.is_empty() && self.appends.is_empty()
     }

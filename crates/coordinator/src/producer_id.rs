@@ -67,6 +67,7 @@ impl ProducerIdAllocator {
         })
     }
 
+    /// Ids of the block that are not handed out.
     pub fn remaining(&self) -> i64 {
         self.end - self.next
     }

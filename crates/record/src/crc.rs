@@ -8,8 +8,8 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 
 /// Compares the vectorised checksum with a bit-by-bit one on a few lengths.
 ///
-/// The implementation picks instructions of the processor at run time; a broker asks this once at
-/// start, before it trusts or writes a checksum.
+/// The implementation picks instructions of the processor at run time; whoever embeds the engine can
+/// ask this once at the start, before a checksum is trusted or written.
 pub fn crc32c_known_answer() -> bool {
     let bytes: Vec<u8> = (0..1_500u32)
         .map(|i| (i.wrapping_mul(167) >> 3) as u8)

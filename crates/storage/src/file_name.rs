@@ -5,7 +5,8 @@
 //!   .lock  .kafka_cleanshutdown  meta.properties
 //!   cleaner-offset-checkpoint  recovery-point-offset-checkpoint  log-start-offset-checkpoint
 //!   replication-offset-checkpoint
-//!   lastword-delete-horizon-checkpoint  lastword.secret    ours; Kafka ignores them
+//!   lastword-delete-horizon-checkpoint  lastword.secret    ours; Kafka ignores them. A broker adds its own
+//!                                                   (lastword-metadata.json), which the engine leaves alone
 //!   orders-0/                                       a partition
 //!     00000000000000000042.log .index .timeindex .txnindex .snapshot
 //!     00000000000000000042.log.cleaned .swap .deleted   being written, swapped in, removed

@@ -129,14 +129,17 @@ impl LogManager {
         &self.cluster
     }
 
+    /// What it was opened with.
     pub fn config(&self) -> &LogManagerConfig {
         &self.config
     }
 
+    /// The clock of all its logs.
     pub fn clock(&self) -> &Clock {
         &self.context.clock
     }
 
+    /// The log directory.
     pub fn dir(&self) -> Arc<dyn Dir> {
         Arc::clone(&self.context.dir)
     }
@@ -230,6 +233,7 @@ impl LogManager {
         }
     }
 
+    /// The log of a partition, if it is here and was loaded.
     pub fn get(&self, topic_partition: &TopicPartition) -> Option<Arc<Log>> {
         let logs = self.logs.read().unwrap_or_else(PoisonError::into_inner);
         logs.get(topic_partition).cloned()

@@ -11,8 +11,8 @@
 //! pages clean, a second sync would succeed and prove nothing. Then everybody who waits is told:
 //! the visibility hook is called once for every log, with the HighWatermark it had.
 //!
-//! Lock: the queue's own, held for moments. The hook is called without any lock of the engine but
-//! those of the logs whose sync just ended are released first.
+//! Lock: the queue's own, held for moments. The hook is called without any lock of the engine: those
+//! of the logs whose sync just ended are released first.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use crate::error::StorageError;
 use crate::log::{DirectoryContext, Log};
 
-/// From this many dirty logs on, the whole file system is synced at once.
+/// With more dirty logs than this, the whole file system is synced at once.
 pub const SYNC_ONE_BY_ONE_MAX: usize = 8;
 
 /// The logs with unsynced data.

@@ -1,4 +1,5 @@
-//! `Partition`: the broker's view of one log, and the only caller of the log engine's `Log`.
+//! `Partition`: the broker's view of one log, and the only one that reads or writes records of the log
+//! engine's `Log`. Handlers reach through [`Partition::log`] for its config and its producers alone.
 //!
 //! One broker leads every partition, with leader epoch 0. A partition adds to its log the waiters
 //! that want to hear of new visible offsets. It has no lock of its own beside theirs.
@@ -62,7 +63,7 @@ impl Partition {
         self.log.topic_id()
     }
 
-    /// The log, for `topics` (configs) and the coordinator's loader.
+    /// The log, for its config and its producers; records go through the methods here.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
     }

@@ -1,5 +1,6 @@
 //! The broker settings that the group coordinator obeys, with Kafka's defaults.
 
+/// What the broker's `group.*` and `offsets.*` settings say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupConfig {
     /// `group.min.session.timeout.ms`

@@ -106,6 +106,7 @@ impl GroupCoordinator {
         outcome
     }
 
+    /// Whether requests are served.
     pub fn is_loaded(&self) -> bool {
         self.loaded
     }

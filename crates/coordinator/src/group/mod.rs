@@ -65,6 +65,7 @@ pub struct GroupCoordinator {
 }
 
 impl GroupCoordinator {
+    /// A coordinator that serves nothing before [`GroupCoordinator::loaded`].
     pub fn new(config: GroupConfig) -> Self {
         Self {
             config,
@@ -137,6 +138,7 @@ impl GroupCoordinator {
         outcome
     }
 
+    /// Heartbeat: the member lives; an error tells it to join again, or that it is none.
     pub fn heartbeat(&mut self, request: &HeartbeatRequest, now_ms: i64) -> Result<(), GroupError> {
         if request.group_id.is_empty() {
             return Err(GroupError::InvalidGroupId);

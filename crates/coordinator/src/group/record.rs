@@ -35,6 +35,7 @@ pub struct CoordinatorRecord {
     pub value: Option<Vec<u8>>,
 }
 
+/// The key of a record: what it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CoordinatorKey {
     OffsetCommit {
@@ -51,6 +52,7 @@ pub enum CoordinatorKey {
     },
 }
 
+/// A committed offset, whatever version it was written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OffsetCommitValue {
     pub offset: i64,
@@ -61,6 +63,7 @@ pub struct OffsetCommitValue {
     pub expire_timestamp_ms: Option<i64>,
 }
 
+/// A member as it stands in a group record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMetadataMember {
     pub member_id: String,
@@ -73,6 +76,7 @@ pub struct GroupMetadataMember {
     pub assignment: Bytes,
 }
 
+/// A generation of a group, whatever version it was written in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMetadataValue {
     pub protocol_type: String,
@@ -90,6 +94,7 @@ const VALUE_VERSION_WITH_EXPIRY: i16 = 1;
 const VALUE_VERSION_NEWEST: i16 = 4;
 const FIRST_FLEXIBLE_VERSION: i16 = 4;
 
+/// Reads the key of a record.
 pub fn decode_key(bytes: &[u8]) -> Result<CoordinatorKey, CoordinatorError> {
     let version = Reader::new("coordinator key", bytes).int16("version")?;
     match version {
@@ -124,6 +129,7 @@ fn value_version(reader: &mut Reader<'_>, what: &'static str) -> Result<i16, Coo
     }
 }
 
+/// Reads a committed offset, versions 0 to 4.
 pub fn decode_offset_commit_value(bytes: &[u8]) -> Result<OffsetCommitValue, CoordinatorError> {
     const WHAT: &str = "OffsetCommitValue";
     let mut reader = Reader::new(WHAT, bytes);
@@ -158,6 +164,7 @@ pub fn decode_offset_commit_value(bytes: &[u8]) -> Result<OffsetCommitValue, Coo
     })
 }
 
+/// Reads a generation of a group, versions 0 to 4.
 pub fn decode_group_metadata_value(bytes: &[u8]) -> Result<GroupMetadataValue, CoordinatorError> {
     const WHAT: &str = "GroupMetadataValue";
     let mut reader = Reader::new(WHAT, bytes);

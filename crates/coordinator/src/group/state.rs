@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+/// Where a group is; the picture is in the file header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupState {
     Empty,

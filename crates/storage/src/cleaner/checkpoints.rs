@@ -10,8 +10,8 @@
 //! Losing either costs work, never data, so a damaged file is reported and taken as empty. Entries of logs that are gone
 //! are dropped with every write.
 //!
-//! Lock: `entries`. It is held while a file is written, so that the newest content is the last on disk; nothing else is
-//! taken with it.
+//! Lock: `entries`. It is held while a file is written, so that the newest content is the last on disk. The caller's
+//! `is_there` runs under it and takes `LogManager`'s `logs` for a look-up: nobody may come here with that one held.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -45,6 +45,7 @@ pub struct LogFacts {
     pub last_cleaned_ms: Option<i64>,
 }
 
+/// What `choose` has to know of one segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentFacts {
     pub base_offset: i64,

@@ -28,7 +28,7 @@ use crate::segment::Segment;
 /// How often a group is written again because an input went away under it.
 const STALE_LIMIT: u32 = 8;
 
-/// What a thread keeps from one cleaning to the next.
+/// Buffers and tables of a cleaning; they can be kept for the next one.
 pub struct CleanerResources {
     pub hasher: KeyHasher,
     pub table: KeyTable,
@@ -40,6 +40,7 @@ pub struct CleanerResources {
 }
 
 impl CleanerResources {
+    /// The table grows with its need, up to `table_bytes`.
     pub fn new(
         hasher: KeyHasher,
         table_bytes: usize,

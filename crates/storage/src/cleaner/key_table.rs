@@ -34,10 +34,12 @@ pub struct KeyHash {
 pub struct KeyHasher(SipHasher24);
 
 impl KeyHasher {
+    /// Hashes under this secret.
     pub fn new(secret: &[u8; 16]) -> KeyHasher {
         KeyHasher(SipHasher24::new_with_key(secret))
     }
 
+    /// The 128 bits that stand for a key.
     #[inline]
     pub fn hash(&self, key: &[u8]) -> KeyHash {
         let hash = self.0.hash(key);

@@ -344,8 +344,8 @@ impl<'a> Outputs<'a> {
         Ok(())
     }
 
-    /// Completes the outputs and makes them durable, bytes and names. The names too: a journal that outlived them would
-    /// tell the loader that they had been renamed already, and the inputs could go.
+    /// Completes the outputs and makes them durable, bytes and names. `Log::replace_segments` syncs the names
+    /// once more, before it writes its journal.
     fn finish(&mut self, group: &[&SegmentPlan]) -> Result<(), StorageError> {
         self.write()?;
         while let Some(entry) = self.aborted.pop_front() {

@@ -16,6 +16,7 @@ pub struct DeadRecords {
 }
 
 impl DeadRecords {
+    /// Dead records of every kind.
     pub fn total(&self) -> u64 {
         self.superseded
             + self.expired_tombstones

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 /// Below this debt a caller is not put to sleep: the timer is coarser than that.
 const SMALLEST_WAIT: Duration = Duration::from_millis(2);
 
+/// A rate that all cleaner threads share; see the file header.
 pub struct Throttle {
     bucket: Mutex<Bucket>,
     changed: Condvar,
@@ -41,6 +42,7 @@ impl Throttle {
         }
     }
 
+    /// Counts, and never waits.
     pub fn unlimited() -> Throttle {
         Throttle::new(f64::MAX)
     }
@@ -68,6 +70,7 @@ impl Throttle {
         }
     }
 
+    /// Changes the rate, also for who waits already.
     pub fn set_bytes_per_second(&self, bytes_per_second: f64) {
         let mut bucket = self.lock();
         bucket.bytes_per_second = bytes_per_second;

@@ -1,7 +1,7 @@
 //! What a cleaner thread does: look for the log that needs it most, claim it, clean it, note what came of it.
 //!
 //! Locks: `choosing` (one thread at a time looks for work) -> `notes` (arithmetic only). `Checkpoints` has its own,
-//! taken with neither. None is held while a log is cleaned: the claim in its notes keeps other threads away.
+//! taken last, under either (`status` holds `notes`). None is held while a log is cleaned: the claim in its notes keeps other threads away.
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -70,6 +70,7 @@ pub trait Dir: Send + Sync {
 pub trait File: Send + Sync {
     /// Reads at a position; fewer bytes than asked for only at the end of the file (or by the system's whim).
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize>;
+    /// Writes all of `buf` at `position`; durable after [`File::sync_data`].
     fn write_all_at(&self, buf: &[u8], position: u64) -> io::Result<()>;
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
@@ -83,6 +84,7 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// When the file was last written, in milliseconds since 1970.
     fn modified_ms(&self) -> io::Result<i64>;
+    /// Sets the time of last modification.
     fn set_modified_ms(&self, ms: i64) -> io::Result<()>;
     /// The descriptor, for calls that move bytes inside the kernel; `None` in a simulation.
     fn as_raw_fd(&self) -> Option<RawFd>;

@@ -35,6 +35,7 @@ impl LeaderEpochs {
         self.entries.last().map(|entry| entry.epoch)
     }
 
+    /// By epoch, ascending.
     pub fn entries(&self) -> &[EpochEntry] {
         &self.entries
     }

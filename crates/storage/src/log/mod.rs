@@ -92,14 +92,17 @@ struct LogWriter {
 }
 
 impl Log {
+    /// Its topic and number.
     pub fn topic_partition(&self) -> &TopicPartition {
         &self.topic_partition
     }
 
+    /// The id of its topic, from `partition.metadata`.
     pub fn topic_id(&self) -> TopicId {
         self.topic_id
     }
 
+    /// The config in force.
     pub fn config(&self) -> Arc<LogConfig> {
         self.config.load_full()
     }
@@ -139,6 +142,7 @@ impl Log {
         read::read(self, request)
     }
 
+    /// The four offsets at one moment; takes no lock.
     pub fn offsets(&self) -> LogOffsets {
         self.published.load().offsets()
     }
@@ -238,6 +242,7 @@ impl Log {
         lock(&self.writer).producers.expire(now_ms, expiration_ms)
     }
 
+    /// Closed or deleted: appends and swaps are refused.
     pub fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::Acquire)
     }

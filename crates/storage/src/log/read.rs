@@ -58,10 +58,12 @@ pub struct FetchData {
 }
 
 impl FetchData {
+    /// Bytes of all slices.
     pub fn len_bytes(&self) -> usize {
         self.slices.iter().map(|slice| slice.len as usize).sum()
     }
 
+    /// Nothing to read: the offset is at the end, or the first batch is larger than allowed.
     pub fn is_empty(&self) -> bool {
         self.slices.is_empty()
     }

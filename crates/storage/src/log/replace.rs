@@ -7,7 +7,7 @@
 //! | 1 | sync the directory: the names of the outputs | `.cleaned` files are removed, before-state |
 //! | 2 | write `<first base>.replace`, sync it | its name is lost or torn: as 1. It is there: rolled forward |
 //! | 3 | sync the directory: the journal's name | rolled forward from here on |
-//! | 4 | under the writer lock: every input still in the set? | no: the journal is removed durably, then the outputs; `Stale` |
+//! | 4 | under the writer lock: every input still in the set, and below HighWatermark? | no: the journal is removed durably, then the outputs; `Stale` |
 //! | 5 | rename the outputs over, file by file | the rest is renamed |
 //! | 6 | publish the new set, release the lock | the same |
 //! | 7 | remove the inputs that were not overwritten, and their producer snapshots | the rest is removed |

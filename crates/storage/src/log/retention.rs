@@ -22,7 +22,7 @@ pub struct SegmentFacts {
     pub is_active: bool,
 }
 
-/// Why a segment was deleted: for the log line and the metrics.
+/// Why a segment was deleted: for the log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetentionReason {
     BelowLogStartOffset,

@@ -36,18 +36,22 @@ impl SegmentSet {
         SegmentSet::new(segments, self.version + 1)
     }
 
+    /// In order of base offset; the active segment is the last.
     pub fn iter(&self) -> std::slice::Iter<'_, Arc<Segment>> {
         self.segments.iter()
     }
 
+    /// The same as a slice.
     pub fn as_slice(&self) -> &[Arc<Segment>] {
         &self.segments
     }
 
+    /// How many; at least one.
     pub fn len(&self) -> usize {
         self.segments.len()
     }
 
+    /// Never true; clippy wants it beside `len`.
     pub fn is_empty(&self) -> bool {
         self.segments.is_empty()
     }

@@ -25,10 +25,12 @@ pub struct BatchMetadata {
 }
 
 impl BatchMetadata {
+    /// Sequence of its first record.
     pub fn first_sequence(&self) -> i32 {
         previous_sequence(self.last_sequence, self.offset_delta)
     }
 
+    /// Base offset of the batch.
     pub fn first_offset(&self) -> i64 {
         self.last_offset - i64::from(self.offset_delta)
     }
@@ -47,6 +49,7 @@ pub struct ProducerEntry {
 }
 
 impl ProducerEntry {
+    /// A producer of which nothing but the epoch is known.
     pub fn new(producer_epoch: i16) -> ProducerEntry {
         ProducerEntry {
             producer_epoch,
@@ -63,6 +66,7 @@ impl ProducerEntry {
         self
     }
 
+    /// The newest batch; none when only a marker is known.
     pub fn last_batch(&self) -> Option<&BatchMetadata> {
         self.batches.last()
     }
@@ -72,6 +76,7 @@ impl ProducerEntry {
         self.last_batch().map_or(NONE, |batch| batch.last_sequence)
     }
 
+    /// The remembered batch with exactly these sequences.
     pub fn find_batch(&self, first_sequence: i32, last_sequence: i32) -> Option<BatchMetadata> {
         self.batches
             .iter()
@@ -87,6 +92,7 @@ impl ProducerEntry {
             && now_ms.saturating_sub(self.last_timestamp) >= expiration_ms
     }
 
+    /// Refuses an epoch older than the current one.
     pub fn check_epoch(&self, producer_id: i64, epoch: i16) -> Result<(), ProducerStateError> {
         if epoch < self.producer_epoch {
             return Err(ProducerStateError::InvalidProducerEpoch {
@@ -123,6 +129,7 @@ impl ProducerEntry {
         }
     }
 
+    /// Remembers a batch and forgets the oldest beyond [`BATCHES_KEPT`].
     pub fn push_batch(&mut self, header: &BatchHeader) {
         self.set_epoch(header.producer_epoch);
         if self.batches.len() == BATCHES_KEPT {

@@ -140,10 +140,12 @@ impl ProducerStateManager {
         self.map_end_offset = self.map_end_offset.max(offset);
     }
 
+    /// How many producers are known.
     pub fn len(&self) -> usize {
         self.producers.len()
     }
 
+    /// No producer is known.
     pub fn is_empty(&self) -> bool {
         self.producers.is_empty()
     }

@@ -129,6 +129,7 @@ impl Segment {
         )
     }
 
+    /// The offset in its name; no record in it is below.
     pub fn base_offset(&self) -> i64 {
         self.files.base_offset
     }
@@ -138,6 +139,7 @@ impl Segment {
         self.size_bytes.load(Ordering::Acquire)
     }
 
+    /// Holds no batch.
     pub fn is_empty(&self) -> bool {
         self.size_bytes() == 0
     }
@@ -192,10 +194,12 @@ impl Segment {
             .map_err(|source| self.io("read", source))
     }
 
+    /// Bytes of the `.index`.
     pub fn index_size_bytes(&self) -> u64 {
         self.offset_index.size_bytes()
     }
 
+    /// Bytes of the `.timeindex`.
     pub fn time_index_size_bytes(&self) -> u64 {
         self.time_index.size_bytes()
     }

@@ -103,6 +103,7 @@ impl TransactionIndex {
         }
     }
 
+    /// How many entries.
     pub fn count(&self) -> u32 {
         self.index.count()
     }
