@@ -172,8 +172,11 @@ impl FrameReader {
         }
         self.first = false;
         let begun = Instant::now() + FRAME_TIMEOUT;
+        // A length that lies is judged before anything more is waited for.
+        self.fill(LENGTH_PREFIX_BYTES, begun).await?;
+        let length = self.frame_length(limits)?;
         self.fill(PEEK_BYTES, begun).await?;
-        let (length, charge) = self.frame_length(limits)?;
+        let charge = self.frame_charge(length, limits)?;
         let permit = limits
             .request_memory
             .acquire_many(charge)
@@ -217,12 +220,19 @@ impl FrameReader {
         }
     }
 
-    /// Bytes of the frame, and what it may take in memory once decoded.
-    fn frame_length(&self, limits: &ConnectionLimits) -> Result<(usize, u32), Close> {
-        let Some([a, b, c, d, key_high, key_low, ..]) = self.buffer.get(..PEEK_BYTES) else {
+    /// Bytes of the frame.
+    fn frame_length(&self, limits: &ConnectionLimits) -> Result<usize, Close> {
+        let Some(prefix) = self.buffer.first_chunk::<LENGTH_PREFIX_BYTES>() else {
             return Err(refused("short frame"));
         };
-        let length = request_length([*a, *b, *c, *d], limits.max_request_bytes).map_err(refused)?;
+        request_length(*prefix, limits.max_request_bytes).map_err(refused)
+    }
+
+    /// What a frame of this length may take in memory once decoded.
+    fn frame_charge(&self, length: usize, limits: &ConnectionLimits) -> Result<u32, Close> {
+        let Some([_, _, _, _, key_high, key_low, ..]) = self.buffer.get(..PEEK_BYTES) else {
+            return Err(refused("short frame"));
+        };
         let key = i16::from_be_bytes([*key_high, *key_low]);
         let Some(api_key) = ApiKey::from_i16(key) else {
             return Err(refused(format!("unknown api key {key}")));
@@ -239,7 +249,7 @@ impl FrameReader {
         let charge = length
             .saturating_mul(body.expansion())
             .min(limits.request_memory_bytes);
-        Ok((length, u32::try_from(charge).unwrap_or(u32::MAX)))
+        Ok(u32::try_from(charge).unwrap_or(u32::MAX))
     }
 
     async fn fill(&mut self, bytes: usize, deadline: Instant) -> Result<(), Close> {

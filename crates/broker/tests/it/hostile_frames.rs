@@ -51,6 +51,10 @@ async fn hostile_frames_close_their_connection_and_nothing_else() {
         ("length -1", vec![0xff, 0xff, 0xff, 0xff, 0, 18, 0, 0]),
         ("length 0x80000000", vec![0x80, 0, 0, 0, 0, 18, 0, 0]),
         ("length 0", vec![0, 0, 0, 0, 0, 18, 0, 0]),
+        (
+            "length 2^31-1 and nothing more",
+            vec![0x7f, 0xff, 0xff, 0xff],
+        ),
         ("length over the limit", {
             let mut bytes = 104_857_601i32.to_be_bytes().to_vec();
             bytes.extend_from_slice(&[0, 0, 0, 9]);
