@@ -8,13 +8,13 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use lastword_record::TopicPartition;
+use lastword_record::{TopicPartition, crc32c_known_answer};
 use lastword_storage::manager::{Background, start_background};
 use lastword_storage::{
-    Clock, Dir, FsDir, Identity, LogCleaner, LogManager, LogManagerConfig, StorageError,
+    Clock, Dir, FsDir, Identity, LogCleaner, LogConfig, LogManager, LogManagerConfig, StorageError,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
@@ -156,11 +156,16 @@ fn open(
     local_addr: SocketAddr,
     stopping: watch::Receiver<bool>,
 ) -> Result<Broker, ServerError> {
+    if !crc32c_known_answer() {
+        let reason = "CRC-32C gives wrong answers on this processor".to_owned();
+        return Err(ServerError::Internal(reason));
+    }
     let path = config.log_dir.clone();
     let dir: Arc<dyn Dir> =
         Arc::new(FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?);
-    let metadata = MetadataStore::open(MetadataFile::new(dir.clone()))?;
-    let image = metadata.image();
+    // Read once the directory is locked: another process may still be changing it.
+    let opened = OnceLock::new();
+    let open_metadata = || MetadataStore::open(MetadataFile::new(dir.clone()));
     let partitions = Arc::new(PartitionTable::default());
     let visible = partitions.clone();
     let clock = Clock::System;
@@ -182,16 +187,15 @@ fn open(
             },
             ..LogManagerConfig::default()
         },
-        dir,
+        dir.clone(),
         clock.clone(),
-        &|topic| {
-            let configs = match image.topic(topic) {
-                Some(known) => known.configs.clone(),
-                None => topics::default_topic(&config, topic).configs,
-            };
-            topics::log_config(&config, &image, &configs).unwrap_or_default()
+        &|topic| match opened.get_or_init(open_metadata) {
+            Ok(metadata) => config_at_start(&config, &metadata.image(), topic),
+            // Told below.
+            Err(_) => LogConfig::default(),
         },
     )?;
+    let metadata = opened.into_inner().unwrap_or_else(open_metadata)?;
     let cluster = logs.cluster();
     let cleaner = LogCleaner::start(logs.clone(), config.cleaner.clone())?;
     let broker = Broker {
@@ -219,6 +223,15 @@ fn open(
     };
     restore_topics(&broker)?;
     Ok(broker)
+}
+
+/// The config of a log that is found in the directory.
+fn config_at_start(config: &BrokerConfig, image: &MetadataImage, topic: &str) -> LogConfig {
+    let configs = match image.topic(topic) {
+        Some(known) => known.configs.clone(),
+        None => topics::default_topic(config, topic).configs,
+    };
+    topics::log_config(config, image, &configs).unwrap_or_default()
 }
 
 /// Finishes deletions, adopts partitions that no metadata names, and serves every topic.
