@@ -139,6 +139,11 @@ impl StorageError {
         }
     }
 
+    /// Whether there was no room left on the disk.
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, StorageError::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+    }
+
     /// Whether the disk failed. Then the log directory must go offline; everything else concerns one request.
     pub fn is_io(&self) -> bool {
         matches!(self, StorageError::Io { .. })

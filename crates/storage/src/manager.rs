@@ -165,6 +165,11 @@ impl LogManager {
         config: &LogConfig,
     ) -> Result<Vec<Arc<Log>>, StorageError> {
         self.check_open()?;
+        if self.context.is_low_on_space() {
+            return Err(StorageError::LowOnSpace {
+                min_free_bytes: self.context.min_free_bytes,
+            });
+        }
         let _one_at_a_time = lock(&self.changes);
         for topic_partition in topic_partitions {
             if self.get(topic_partition).is_some()
@@ -185,19 +190,12 @@ impl LogManager {
             self.checkpoint()?;
         }
         self.forget_cleanings(topic_partitions)?;
-        let mut created = Vec::with_capacity(topic_partitions.len());
-        for topic_partition in topic_partitions {
-            let log = load::create(&self.context, topic_partition, topic_id, config.clone());
-            match self.context.or_offline(log) {
-                Ok(log) => created.push(log),
-                Err(error) => {
-                    self.take_back(&created);
-                    return Err(error);
-                }
-            }
-        }
-        self.context
-            .or_offline(load::sync_created(&self.context, &created))?;
+        let created = match self.create_files(topic_partitions, topic_id, config) {
+            Ok(created) => created,
+            // Nothing relies on these files yet: without room for them the others still serve.
+            Err(error) if error.is_out_of_space() => return Err(error),
+            Err(error) => return self.context.or_offline(Err(error)),
+        };
         let mut logs = self.logs.write().unwrap_or_else(PoisonError::into_inner);
         for log in &created {
             logs.insert(log.topic_partition().clone(), Arc::clone(log));
@@ -224,13 +222,35 @@ impl LogManager {
         attached.try_for_each(|it| self.context.or_offline(it.forget(topic_partitions)))
     }
 
-    /// Removes logs that nobody was told of.
-    fn take_back(&self, created: &[Arc<Log>]) {
-        for log in created {
-            if let Err(error) = tick::remove_tree(&*self.context.dir, log.partition_dir()) {
-                warn!(dir = log.partition_dir(), %error, "cannot remove a new partition again");
+    /// All files, durable; or none of them.
+    fn create_files(
+        &self,
+        topic_partitions: &[TopicPartition],
+        topic_id: TopicId,
+        config: &LogConfig,
+    ) -> Result<Vec<Arc<Log>>, StorageError> {
+        let mut created = Vec::with_capacity(topic_partitions.len());
+        let mut made = || {
+            for topic_partition in topic_partitions {
+                let config = config.clone();
+                let log = load::create(&self.context, topic_partition, topic_id, config)?;
+                created.push(log);
             }
+            load::sync_created(&self.context, &created)
+        };
+        if let Err(error) = made() {
+            // The one that failed has files too, unless they are somebody else's.
+            let is_foreign = matches!(error, StorageError::PartitionExists { .. });
+            let count = created.len() + usize::from(!is_foreign);
+            for topic_partition in topic_partitions.iter().take(count) {
+                let name = file_name::partition_dir(topic_partition);
+                if let Err(error) = tick::remove_tree(&*self.context.dir, &name) {
+                    warn!(dir = name, %error, "cannot remove a new partition again");
+                }
+            }
+            return Err(error);
         }
+        Ok(created)
     }
 
     /// The log of a partition, if it is here and was loaded.

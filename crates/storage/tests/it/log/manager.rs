@@ -30,6 +30,29 @@ fn a_partition_keeps_its_topic_id_and_its_records_over_a_restart() {
 }
 
 #[test]
+fn a_creation_without_room_leaves_nothing_behind_and_the_others_serve() {
+    const ENOSPC: i32 = 28;
+    let kinds = [
+        OperationKind::CreateDir,
+        OperationKind::Create,
+        OperationKind::Write,
+        OperationKind::SyncData,
+        OperationKind::SyncDir,
+    ];
+    for kind in kinds {
+        let scene = Scene::new(small_segments());
+        let many: Vec<TopicPartition> = (0..3).map(|n| TopicPartition::new("many", n)).collect();
+        scene.dir.fail_next(kind, ENOSPC);
+        let created = scene.manager.create_all(&many, id(3), &scene.config);
+        assert!(created.is_err(), "{kind:?}");
+        assert_eq!(scene.manager.is_offline(), None, "{kind:?}");
+        append_one(&scene.log(), "a", "1");
+        let again = scene.manager.create_all(&many, id(3), &scene.config);
+        assert_eq!(again.expect("there is room again").len(), 3, "{kind:?}");
+    }
+}
+
+#[test]
 fn only_one_process_has_the_directory() {
     let scene = Scene::new(LogConfig::default());
     let second = open(&scene.dir, &scene.clock, &scene.config);
