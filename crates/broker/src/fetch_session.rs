@@ -203,11 +203,6 @@ impl FetchSessions {
 pub struct FinishContext(Kind);
 
 impl FetchContext {
-    /// Whether unchanged partitions may be left out of the answer.
-    pub fn is_incremental(&self) -> bool {
-        matches!(self.kind, Kind::Incremental(_))
-    }
-
     /// Splits the context into what to fetch and what remembers it.
     pub fn into_parts(self) -> (Vec<FetchItem>, FinishContext) {
         (self.items, FinishContext(self.kind))

@@ -388,12 +388,6 @@ impl LogManager {
         self.context.is_low_on_space()
     }
 
-    /// `producer.id.expiration.ms`, which can be changed while running.
-    pub fn set_producer_id_expiration_ms(&self, expiration_ms: i64) {
-        let stored = &self.context.producer_id_expiration_ms;
-        stored.store(expiration_ms, Ordering::Relaxed);
-    }
-
     fn check_open(&self) -> Result<(), StorageError> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(StorageError::Closed);

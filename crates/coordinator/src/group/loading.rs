@@ -106,11 +106,6 @@ impl GroupCoordinator {
         outcome
     }
 
-    /// Whether requests are served.
-    pub fn is_loaded(&self) -> bool {
-        self.loaded
-    }
-
     /// Gives the partition up: answers every parked request with `error`.
     #[must_use = "these requests wait for an answer"]
     pub fn unload(mut self, error: GroupError) -> Vec<(Ticket, Reply)> {

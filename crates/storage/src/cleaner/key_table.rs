@@ -130,10 +130,6 @@ impl KeyTable {
         limit_of(self.max_slots, self.max_slots, self.load_factor)
     }
 
-    pub fn allocated_bytes(&self) -> usize {
-        self.slots.len() * SLOT_BYTES
-    }
-
     /// Loads the first slot of a key. Called for a run of keys before they are looked up, so that
     /// their cache misses overlap; the answer only keeps the load from being optimised away.
     #[inline]

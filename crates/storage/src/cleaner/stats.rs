@@ -55,10 +55,3 @@ pub struct CleanStats {
     /// Tombstones and markers that got a delete horizon.
     pub horizons_stamped: u64,
 }
-
-impl CleanStats {
-    /// Bytes that the log has become smaller by.
-    pub fn bytes_freed(&self) -> i64 {
-        self.bytes_read as i64 - self.bytes_written as i64
-    }
-}

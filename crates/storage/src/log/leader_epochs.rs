@@ -101,17 +101,6 @@ impl LeaderEpochs {
         }
     }
 
-    /// The epoch a record at `offset` was written in.
-    pub fn epoch_at(&self, offset: i64) -> Option<i32> {
-        let above = self
-            .entries
-            .partition_point(|entry| entry.start_offset <= offset);
-        above
-            .checked_sub(1)
-            .and_then(|floor| self.entries.get(floor))
-            .map(|entry| entry.epoch)
-    }
-
     /// The list of a partition's file; none when the file is missing or makes no sense, and the
     /// caller builds the list from the batches again.
     pub(crate) fn read(
