@@ -42,8 +42,10 @@ pub(super) fn open(
         .map_err(|error| StorageError::io("lock", file_name::LOCK, error))?;
     let cluster = load_or_create(&*dir, &config.identity)?;
     let is_clean = take_clean_marker(&*dir)?;
-    let recovery_points = read_checkpoint(&*dir, file_name::RECOVERY_POINT_CHECKPOINT)?;
-    let log_start_offsets = read_checkpoint(&*dir, file_name::LOG_START_OFFSET_CHECKPOINT)?;
+    let recovery_points = read_recovery_points(&*dir)?;
+    // Without it records that were deleted would come back: that is for a human to accept.
+    let log_start_offsets =
+        OffsetCheckpointFile::read(&*dir, file_name::LOG_START_OFFSET_CHECKPOINT)?;
 
     let (mut live, deleting) = list_partitions(&*dir)?;
     if !is_clean {
@@ -127,11 +129,9 @@ pub(super) fn write_clean_marker(dir: &dyn Dir) -> Result<(), StorageError> {
     crate::checkpoint::write_atomically(dir, file_name::CLEAN_SHUTDOWN, CLEAN_MARKER)
 }
 
-fn read_checkpoint(
-    dir: &dyn Dir,
-    name: &str,
-) -> Result<BTreeMap<TopicPartition, i64>, StorageError> {
-    match OffsetCheckpointFile::read(dir, name) {
+/// Without it everything is recovered, which costs time and nothing else.
+fn read_recovery_points(dir: &dyn Dir) -> Result<BTreeMap<TopicPartition, i64>, StorageError> {
+    match OffsetCheckpointFile::read(dir, file_name::RECOVERY_POINT_CHECKPOINT) {
         Err(error @ StorageError::CorruptCheckpoint { .. }) => {
             warn!(%error, "a checkpoint cannot be read and counts as missing");
             Ok(BTreeMap::new())

@@ -53,6 +53,36 @@ fn a_creation_without_room_leaves_nothing_behind_and_the_others_serve() {
 }
 
 #[test]
+fn a_start_without_the_log_start_offsets_is_refused_because_deleted_records_would_come_back() {
+    const CHECKPOINT: &str = "log-start-offset-checkpoint";
+    let scene = Scene::new(LogConfig::default());
+    for n in 0..4 {
+        append_one(&scene.log(), &format!("k{n}"), "v");
+    }
+    scene.log().sync().expect("synced");
+    assert_eq!(scene.log().delete_records_before(2).expect("deleted"), 2);
+    scene.manager.close().expect("closes");
+    let Scene {
+        dir,
+        clock,
+        config,
+        manager,
+    } = scene;
+    drop(manager);
+    dir.flip_bit(CHECKPOINT, 3).expect("flipped");
+    let refused = open(&dir, &clock, &config);
+    let refused = refused
+        .err()
+        .map(|error| error.to_string())
+        .unwrap_or_default();
+    assert!(refused.contains(CHECKPOINT), "{refused}");
+    dir.flip_bit(CHECKPOINT, 3).expect("flipped back");
+    let manager = open(&dir, &clock, &config).expect("opened");
+    let log = manager.get(&topic_partition()).expect("there");
+    assert_eq!(log.offsets().log_start_offset, 2);
+}
+
+#[test]
 fn only_one_process_has_the_directory() {
     let scene = Scene::new(LogConfig::default());
     let second = open(&scene.dir, &scene.clock, &scene.config);
