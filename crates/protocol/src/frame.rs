@@ -8,6 +8,8 @@ use thiserror::Error;
 pub const LENGTH_PREFIX_BYTES: usize = 4;
 /// The smallest request: api key, version and correlation id, and a null client id.
 pub const MIN_REQUEST_BYTES: usize = 10;
+/// The smallest response: a correlation id.
+const MIN_RESPONSE_BYTES: usize = 4;
 
 /// Why a frame is refused before its body is read.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -33,25 +35,20 @@ pub fn request_length(
     prefix: [u8; LENGTH_PREFIX_BYTES],
     limit_bytes: usize,
 ) -> Result<usize, FrameError> {
-    let length = i32::from_be_bytes(prefix);
-    let Ok(bytes) = usize::try_from(length) else {
-        return Err(FrameError::NegativeLength(length));
-    };
-    if bytes > limit_bytes {
-        return Err(FrameError::TooLarge {
-            length: bytes,
-            limit: limit_bytes,
-        });
-    }
-    if bytes < MIN_REQUEST_BYTES {
-        return Err(FrameError::TooSmall(bytes));
-    }
-    Ok(bytes)
+    length_within(prefix, MIN_REQUEST_BYTES, limit_bytes)
 }
 
 /// Reads the length prefix of a response frame: only its correlation id is sure to be there.
 pub fn response_length(
     prefix: [u8; LENGTH_PREFIX_BYTES],
+    limit_bytes: usize,
+) -> Result<usize, FrameError> {
+    length_within(prefix, MIN_RESPONSE_BYTES, limit_bytes)
+}
+
+fn length_within(
+    prefix: [u8; LENGTH_PREFIX_BYTES],
+    min_bytes: usize,
     limit_bytes: usize,
 ) -> Result<usize, FrameError> {
     let length = i32::from_be_bytes(prefix);
@@ -64,7 +61,7 @@ pub fn response_length(
             limit: limit_bytes,
         });
     }
-    if bytes < 4 {
+    if bytes < min_bytes {
         return Err(FrameError::TooSmall(bytes));
     }
     Ok(bytes)
