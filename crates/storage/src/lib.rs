@@ -61,6 +61,7 @@ pub mod config;
 pub mod dir;
 pub mod error;
 pub mod file_name;
+mod lock;
 pub mod log;
 pub mod manager;
 pub mod producer_state;

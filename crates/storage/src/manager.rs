@@ -30,7 +30,8 @@ use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::file_name;
-use crate::log::{DirectoryContext, Log, Visibility, load, lock};
+use crate::lock::lock;
+use crate::log::{DirectoryContext, Log, Visibility, load};
 use crate::sync;
 
 pub use background::{Background, start_background, start_sync_thread};

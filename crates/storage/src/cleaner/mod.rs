@@ -47,10 +47,11 @@ pub use stats::{CleanStats, DeadRecords};
 pub use status::{CleanerState, LogStatus};
 pub use throttle::Throttle;
 
-use worker::{Shared, lock};
+use worker::Shared;
 
 use crate::config::CleanerConfig;
 use crate::error::StorageError;
+use crate::lock::lock;
 use crate::manager::LogManager;
 
 /// Cleans the compacted logs of one log directory. Dropped, it stops.

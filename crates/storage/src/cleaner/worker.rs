@@ -7,7 +7,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use lastword_record::TopicPartition;
@@ -23,6 +23,7 @@ use super::status::{LogStatus, Notes};
 use super::throttle::Throttle;
 use crate::config::CleanerConfig;
 use crate::error::StorageError;
+use crate::lock::lock;
 use crate::log::Log;
 use crate::manager::LogManager;
 use crate::segment::Segment;
@@ -489,9 +490,4 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "unknown panic".to_string())
-}
-
-/// A lock whose data is whole whatever the thread that held it came to: only complete values are stored.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,8 @@
 //! nothing (the kernel marks the lost pages clean).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use lastword_record::{Decompressor, TopicPartition};
 use tracing::error;
@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::file_name;
+use crate::lock::lock;
 use crate::sync::SyncQueue;
 
 /// Called with a partition and its HighWatermark whenever that may have moved, and once for every
@@ -36,7 +37,7 @@ pub(crate) struct DirectoryContext {
     pub sync_queue: SyncQueue,
     pub visibility: Option<Visibility>,
     pub max_decompressed_bytes: usize,
-    pub producer_id_expiration_ms: AtomicI64,
+    pub producer_id_expiration_ms: i64,
     /// Appends of clients are refused while fewer bytes than this are free.
     pub min_free_bytes: u64,
     offline: OnceLock<String>,
@@ -62,7 +63,7 @@ impl DirectoryContext {
             sync_queue: SyncQueue::default(),
             visibility,
             max_decompressed_bytes,
-            producer_id_expiration_ms: AtomicI64::new(producer_id_expiration_ms),
+            producer_id_expiration_ms,
             min_free_bytes,
             offline: OnceLock::new(),
             is_low_on_space: AtomicBool::new(false),
@@ -115,10 +116,6 @@ impl DirectoryContext {
         self.is_low_on_space.swap(is_low, Ordering::Relaxed)
     }
 
-    pub fn expiration_ms(&self) -> i64 {
-        self.producer_id_expiration_ms.load(Ordering::Relaxed)
-    }
-
     pub fn notify(&self, topic_partition: &TopicPartition, high_watermark: i64) {
         if let Some(visibility) = &self.visibility {
             visibility(topic_partition, high_watermark);
@@ -163,10 +160,4 @@ impl DirectoryContext {
         let name = file_name::LOG_START_OFFSET_CHECKPOINT;
         self.or_offline(OffsetCheckpointFile::write(&*self.dir, name, &offsets))
     }
-}
-
-/// Takes a lock whose data is whole even if another thread panicked while it held it: state is
-/// only changed after everything that can fail has succeeded.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

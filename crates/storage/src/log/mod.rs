@@ -45,12 +45,13 @@ use lastword_record::{TopicId, TopicPartition};
 use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
+use crate::lock::lock;
 use crate::producer_state::{ProducerPin, ProducerStateManager, ProducerView};
 use crate::segment::{IndexSettings, Segment, TimestampedOffset};
 
 pub use append::Appended;
+pub(crate) use context::DirectoryContext;
 pub use context::Visibility;
-pub(crate) use context::{DirectoryContext, lock};
 use leader_epochs::LeaderEpochs;
 use offsets::PublishedOffsets;
 pub use offsets::{LogOffsets, LogPosition};
@@ -205,7 +206,7 @@ impl Log {
 
     /// What the cleaner must keep of each producer that has not expired.
     pub fn producer_pins(&self, now_ms: i64) -> HashMap<i64, ProducerPin> {
-        let expiration_ms = self.context.expiration_ms();
+        let expiration_ms = self.context.producer_id_expiration_ms;
         lock(&self.writer).producers.pins(now_ms, expiration_ms)
     }
 
@@ -238,7 +239,7 @@ impl Log {
 
     /// Forgets producers that have been silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&self, now_ms: i64) -> usize {
-        let expiration_ms = self.context.expiration_ms();
+        let expiration_ms = self.context.producer_id_expiration_ms;
         lock(&self.writer).producers.expire(now_ms, expiration_ms)
     }
 

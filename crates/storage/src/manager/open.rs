@@ -25,8 +25,9 @@ use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::file_name::{self, PartitionDir, PartitionFile, SegmentFile};
+use crate::lock::lock;
 use crate::log::load::LoadRequest;
-use crate::log::{DirectoryContext, Log, load, lock};
+use crate::log::{DirectoryContext, Log, load};
 
 /// Kafka's content of the marker; nothing but its existence counts.
 const CLEAN_MARKER: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;

@@ -9,7 +9,8 @@ use tracing::{error, info, warn};
 use super::LogManager;
 use crate::dir::Dir;
 use crate::error::StorageError;
-use crate::log::{Log, lock};
+use crate::lock::lock;
+use crate::log::Log;
 use crate::segment::Segment;
 
 /// When each task ran last; none before its first run.

@@ -1,11 +1,12 @@
 //! Where a segment's files are: directory, base offset and suffix, shared by the segment and its indexes.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::dir::{Dir, File};
 use crate::error::StorageError;
 use crate::file_name::{self, SegmentFile};
+use crate::lock::lock;
 
 pub(super) struct SegmentFiles {
     pub dir: Arc<dyn Dir>,
@@ -90,9 +91,4 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
-}
-
-/// Locks; a panic elsewhere does not spread. What these mutexes guard is replaced as a whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

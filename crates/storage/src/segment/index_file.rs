@@ -9,10 +9,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::files::{SegmentFiles, lock};
+use super::files::SegmentFiles;
 use crate::dir::File;
 use crate::error::StorageError;
 use crate::file_name::SegmentFile;
+use crate::lock::lock;
 
 /// Entries of a search are probed one by one until this many bytes are left, which are read at once.
 const SEARCH_BLOCK_BYTES: usize = 4096;

@@ -30,13 +30,14 @@ use std::sync::{Arc, Mutex};
 
 use lastword_record::BatchHeader;
 
-use self::files::{SegmentFiles, lock};
+use self::files::SegmentFiles;
 use self::index_feed::{IndexFeed, NO_TIMESTAMP};
 use self::index_file::IndexFile;
 use self::time_index::TimeEntry;
 use crate::dir::{Dir, File};
 use crate::error::StorageError;
 use crate::file_name::SegmentFile;
+use crate::lock::lock;
 
 pub use self::header_scan::{BatchPosition, HeaderScan};
 pub use self::lookup::TimestampedOffset;

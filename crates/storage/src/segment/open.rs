@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::files::{SegmentFiles, lock};
+use super::files::SegmentFiles;
 use super::header_scan::HeaderScan;
 use super::index_feed::IndexFeed;
 use super::index_file::IndexFile;
@@ -18,6 +18,7 @@ use super::{IndexSettings, MOST_LOG_BYTES, NOT_READ, Segment, offset_index, time
 use crate::dir::File;
 use crate::error::StorageError;
 use crate::file_name::SegmentFile;
+use crate::lock::lock;
 
 /// An index that ends further before the end of the log than this (and than sixteen intervals) is incomplete.
 const MOST_UNINDEXED_BYTES: u32 = 1 << 20;
