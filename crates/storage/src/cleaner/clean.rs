@@ -17,6 +17,7 @@ use super::choose::DeleteHorizon;
 use super::group::{GroupFacts, GroupLimits, group};
 use super::key_table::{KeyHasher, KeyTable};
 use super::plan::{Plan, PlanRequest, SegmentPlan, plan};
+use super::progress::{Phase, Progress};
 use super::retain::Rules;
 use super::rewrite::{Rewrite, VanishedTransactions, discard, rewrite};
 use super::stats::CleanStats;
@@ -63,12 +64,14 @@ pub struct Control<'a> {
     pub throttle: &'a Throttle,
     pub is_stopped: &'a AtomicBool,
     pub log: &'a Log,
+    pub progress: &'a Progress,
 }
 
 impl Control<'_> {
     /// Counts bytes read or written; fails when the cleaning is to end.
     pub fn charge(&self, bytes: u64) -> Result<(), StorageError> {
         self.throttle.take(bytes);
+        self.progress.advance(bytes);
         if self.is_stopped.load(Ordering::Relaxed) || self.log.is_closed() {
             return Err(StorageError::Closed);
         }
@@ -108,6 +111,8 @@ pub fn plan_log(
     let end = segments.partition_point(|segment| segment.base_offset() < first_uncleanable_offset);
     // Whatever the caller says, the active segment is never cleaned.
     let sealed = &segments[..end.min(segments.len() - 1)];
+    let sizes = sealed.iter().map(|it| u64::from(it.size_bytes()));
+    control.progress.begin(Phase::Planning, sizes.sum());
     let pins = log.producer_pins(request.now_ms);
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
     plan(
@@ -146,6 +151,10 @@ pub fn clean_log(
         bytes_planned: plan.bytes,
         ..CleanStats::default()
     };
+    let changed = plan.segments.iter().filter(|it| it.is_changed());
+    // Read whole, and what lives is written.
+    let bytes = changed.map(|it| (2 * u64::from(it.size_bytes)).saturating_sub(it.dead_bytes()));
+    control.progress.begin(Phase::Rewriting, bytes.sum());
     let mut vanished = VanishedTransactions::default();
     for range in groups(log, &plan) {
         let planned: Vec<&SegmentPlan> = plan.segments[range].iter().collect();

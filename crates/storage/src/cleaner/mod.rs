@@ -23,6 +23,7 @@ mod group;
 mod key_table;
 mod ordinal_set;
 mod plan;
+mod progress;
 mod retain;
 mod rewrite;
 mod secret;
@@ -42,6 +43,7 @@ pub use choose::{Bounds, DeleteHorizon, Limit, Reason, Trigger};
 pub use clean::{CleanRequest, Cleaned, CleanerResources, Control, clean_log, plan_log};
 pub use key_table::{KeyHash, KeyHasher};
 pub use plan::{Plan, SegmentPlan};
+pub use progress::{Phase, Progress, ProgressView};
 pub use secret::key_hasher;
 pub use stats::{CleanStats, DeadRecords};
 pub use status::{CleanerState, LogStatus};
@@ -127,9 +129,18 @@ impl LogCleaner {
     /// Cleans a log on the calling thread, whatever its dirty ratio and earlier failures. Waits for a cleaning of the
     /// same log that is under way.
     pub fn clean_now(&self, topic_partition: &TopicPartition) -> Result<CleanStats, StorageError> {
+        self.clean_and_show(topic_partition, &Progress::default())
+    }
+
+    /// The same, and `progress` shows how far it is.
+    pub fn clean_and_show(
+        &self,
+        topic_partition: &TopicPartition,
+        progress: &Progress,
+    ) -> Result<CleanStats, StorageError> {
         let log = self.shared.compacted_log(topic_partition)?;
         let bounds = self.shared.claim_when_free(&log)?;
-        self.shared.clean(&log, &bounds)
+        self.shared.clean(&log, &bounds, progress)
     }
 
     /// Looks once for a log to clean, as a thread does, and cleans it on the calling thread.

@@ -17,6 +17,7 @@ use super::choose::{Bounds, Choice, LogFacts, Reason, SegmentFacts, Trigger, bou
 use super::clean::{CleanRequest, Cleaned, CleanerResources, Control, clean_log, plan_log};
 use super::key_table::KeyHasher;
 use super::plan::Plan;
+use super::progress::Progress;
 use super::secret::key_hasher;
 use super::stats::CleanStats;
 use super::status::{LogStatus, Notes};
@@ -126,7 +127,8 @@ impl Shared {
     /// Chooses a log, claims it and cleans it; none when there is nothing to do.
     pub fn clean_next(&self) -> Option<(TopicPartition, Result<CleanStats, StorageError>)> {
         let (log, bounds) = self.claim_next()?;
-        Some((log.topic_partition().clone(), self.clean(&log, &bounds)))
+        let result = self.clean(&log, &bounds, &Progress::default());
+        Some((log.topic_partition().clone(), result))
     }
 
     fn claim_next(&self) -> Option<(Arc<Log>, Bounds)> {
@@ -184,13 +186,18 @@ impl Shared {
     }
 
     /// Cleans a log that the caller has claimed, and gives the claim back.
-    pub fn clean(&self, log: &Log, bounds: &Bounds) -> Result<CleanStats, StorageError> {
+    pub fn clean(
+        &self,
+        log: &Log,
+        bounds: &Bounds,
+        progress: &Progress,
+    ) -> Result<CleanStats, StorageError> {
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
             clean_log(
                 log,
                 self.request(bounds),
                 &mut self.resources(),
-                &self.control(log),
+                &self.control(log, progress),
             )
         }));
         let result = result.unwrap_or_else(|panic| {
@@ -229,7 +236,7 @@ impl Shared {
             log,
             self.request(&bounds),
             &mut self.resources(),
-            &self.control(log),
+            &self.control(log, &Progress::default()),
         )?;
         Ok((bounds, plan))
     }
@@ -447,11 +454,12 @@ impl Shared {
         resources
     }
 
-    fn control<'a>(&'a self, log: &'a Log) -> Control<'a> {
+    fn control<'a>(&'a self, log: &'a Log, progress: &'a Progress) -> Control<'a> {
         Control {
             throttle: &self.throttle,
             is_stopped: &self.is_stopped,
             log,
+            progress,
         }
     }
 

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::checkpoint::OffsetCheckpointFile;
-use lastword_storage::cleaner::{CleanerState, DeleteHorizon, Limit, LogCleaner, Reason};
+use lastword_storage::cleaner::{
+    CleanerState, DeleteHorizon, Limit, LogCleaner, Phase, Progress, Reason,
+};
 use lastword_storage::config::{CleanerConfig, CleanupPolicy};
 use lastword_storage::error::StorageError;
 use lastword_storage::file_name;
@@ -293,4 +295,19 @@ fn every_log_says_why_it_is_not_cleaned() {
         reason(&scene),
         Reason::BelowDirtyRatio { threshold: 1.0, .. }
     ));
+}
+
+#[test]
+fn the_progress_of_a_cleaning_can_be_looked_at() {
+    let scene = Scene::new("a1@0 b1@1 | a2@2 | A:");
+    let progress = Progress::default();
+    let stats = scene
+        .cleaner
+        .clean_and_show(&topic_partition(), &progress)
+        .unwrap();
+    let view = progress.view();
+    assert_eq!(view.phase, Phase::Rewriting);
+    // What the rewriting expected to read and write, it counted; the estimate of what lives may be a little off.
+    assert!(view.expected_bytes >= stats.bytes_read);
+    assert!(view.done_bytes >= stats.bytes_read);
 }
