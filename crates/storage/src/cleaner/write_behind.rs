@@ -32,7 +32,7 @@ impl WriteBehind {
     /// Notes that bytes were written to the file.
     pub fn written(&mut self, file: &Arc<dyn File>, bytes: u64) {
         self.unsynced_bytes += bytes;
-        if self.unsynced_bytes < STRETCH_BYTES || file.as_raw_fd().is_none() {
+        if self.unsynced_bytes < STRETCH_BYTES || file.as_fd().is_none() {
             return;
         }
         if self.thread.is_none() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -197,8 +197,8 @@ impl File for FsFile {
         self.file.set_modified(SystemTime::UNIX_EPOCH + elapsed)
     }
 
-    fn as_raw_fd(&self) -> Option<RawFd> {
-        Some(self.file.as_raw_fd())
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
     }
 
     fn drop_cache(&self, position: u64, len: u64) {

@@ -11,7 +11,7 @@ mod crash;
 mod state;
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use crash::CrashModel;
@@ -229,7 +229,7 @@ impl File for SimFile {
         lock(&self.state).set_modified_ms(self.node, ms)
     }
 
-    fn as_raw_fd(&self) -> Option<RawFd> {
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 

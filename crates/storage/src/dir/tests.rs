@@ -59,6 +59,22 @@ fn behaves_like_a_directory(dir: &dyn Dir) {
     file.set_modified_ms(1_234_567).unwrap();
     assert_eq!(file.modified_ms().unwrap(), 1_234_567);
 
+    let source: Vec<u8> = (0..=255).collect();
+    let (from, to) = (write(dir, "from", &source), write(dir, "to", b"0123456789"));
+    let mut buffer = [0; 100];
+    from.copy_range_to(3..253, &*to, 4, &mut buffer).unwrap();
+    from.copy_range_to(9..9, &*to, 0, &mut buffer).unwrap();
+    let copied = read_file(dir, "to").unwrap();
+    assert!(copied[..4] == *b"0123" && copied[4..] == source[3..253]);
+    for (range, buffer_bytes, kind) in [
+        (255..257, 100, io::ErrorKind::UnexpectedEof),
+        (0..1, 0, io::ErrorKind::InvalidInput),
+    ] {
+        let buffer = &mut buffer[..buffer_bytes];
+        let error = from.copy_range_to(range, &*to, 0, buffer).unwrap_err();
+        assert_eq!(error.kind(), kind);
+    }
+
     file.sync_data().unwrap();
     dir.sync_dir("").unwrap();
     dir.sync_file_system().unwrap();

@@ -1,7 +1,7 @@
 //! A panic in one cleaning is a failure of its log and of nothing else.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -100,7 +100,7 @@ impl File for PanickingFile {
     fn set_modified_ms(&self, ms: i64) -> io::Result<()> {
         self.inner.set_modified_ms(ms)
     }
-    fn as_raw_fd(&self) -> Option<RawFd> {
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
     fn drop_cache(&self, position: u64, len: u64) {
