@@ -2,7 +2,8 @@
 //! cleaning.
 //!
 //! Invariants
-//! - Offsets pushed ascend strictly, from the base offset on, at most 2^31-1 above it.
+//! - Offsets pushed never descend, from the base offset on, at most 2^31-1 above it. Equal ones are
+//!   those of an upgraded legacy log.
 //! - A rebuilt batch keeps base offset, last offset, sequence and everything else that says which
 //!   records it stood for; only count, base and max timestamp, length and CRC follow the survivors.
 //! - Nothing is appended to the output unless the whole batch could be written.
@@ -347,8 +348,8 @@ impl Shape {
             .checked_sub(self.base_offset)
             .and_then(|delta| i32::try_from(delta).ok());
         let delta = delta.ok_or("an offset is too far from the base offset")?;
-        if delta <= self.previous_offset_delta {
-            return Err("offsets do not ascend from the base offset");
+        if delta < self.previous_offset_delta.max(0) {
+            return Err("offsets descend, or begin below the base offset");
         }
         if self.kept_last_offset_delta.is_some_and(|last| delta > last) {
             return Err("an offset lies beyond the last offset of the batch");

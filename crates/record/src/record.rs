@@ -5,9 +5,10 @@
 //! is null. Timestamp deltas may be negative: a cleaned batch counts them from its delete horizon.
 //!
 //! The iterator yields exactly the number of records that the header states, with offset deltas
-//! strictly ascending and at most lastOffsetDelta, no byte left over in any record or behind the
-//! last; else it yields one error and then ends. It does not check that header keys are UTF-8, nor
-//! that a codec or an offset is what a producer should have sent.
+//! that never descend and are at most lastOffsetDelta, no byte left over in any record or behind the
+//! last; else it yields one error and then ends. Equal offsets are what an upgraded legacy log may
+//! have (see `legacy`); that no producer sends them is for the append to check. It does not check
+//! that header keys are UTF-8, nor that a codec is what a producer should have sent.
 
 use crate::varint::{read_nullable_bytes, read_varint, read_varlong};
 use crate::{BatchHeader, RecordError, TimestampType};
@@ -112,7 +113,7 @@ impl<'b> Records<'b> {
             rest: payload,
             left: u32::try_from(header.record_count).unwrap_or(0),
             last_offset_delta: header.last_offset_delta,
-            previous_offset_delta: -1,
+            previous_offset_delta: 0,
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
             log_append_time,
@@ -132,8 +133,8 @@ impl<'b> Records<'b> {
         (_, body) = body.split_first().ok_or("record without attributes")?;
         let timestamp_delta = read_varlong(&mut body).ok_or("bad timestamp delta")?;
         let offset_delta = read_varint(&mut body).ok_or("bad offset delta")?;
-        if offset_delta <= self.previous_offset_delta {
-            return Err("offset deltas do not ascend");
+        if offset_delta < self.previous_offset_delta {
+            return Err("offset deltas descend");
         }
         if offset_delta > self.last_offset_delta {
             return Err("offset delta beyond the last offset delta of the batch");

@@ -101,13 +101,7 @@ fn a_writer_dropped_takes_its_bytes_back() {
 
 #[test]
 fn what_makes_no_batch_is_refused_and_leaves_the_output_alone() {
-    let cases: [&[i64]; 5] = [
-        &[],
-        &[99],
-        &[101, 101],
-        &[102, 101],
-        &[100, 100 + (1 << 31)],
-    ];
+    let cases: [&[i64]; 4] = [&[], &[99], &[102, 101], &[100, 100 + (1 << 31)]];
     for offsets in cases {
         let mut builder = BatchBuilder::new(BatchSpec {
             base_offset: 100,

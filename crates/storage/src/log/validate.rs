@@ -147,10 +147,23 @@ fn check_records(
     let bounds = TimestampBounds::of(rules);
     for (index, record) in (0..).zip(batch.records(decompressor).map_err(refused)?) {
         let record = record.map_err(refused)?;
+        check_offset(&record, index, batch.header())?;
         check_record(&record, index, bounds, rules)?;
         max_timestamp = max_timestamp.max(record.timestamp);
     }
     Ok(max_timestamp)
+}
+
+/// A producer numbers its records one by one. Equal offsets can be read, but are only written by an upgrade of a
+/// legacy segment.
+#[inline]
+fn check_offset(record: &Record<'_>, index: i32, header: &BatchHeader) -> Result<(), StorageError> {
+    if record.offset.wrapping_sub(header.base_offset) != i64::from(index) {
+        return Err(invalid(
+            "the records of a batch are not numbered one by one",
+        ));
+    }
+    Ok(())
 }
 
 #[inline]
@@ -197,6 +210,7 @@ fn recompress(
     let records = batch.records(&mut scratch.decompressor).map_err(refused)?;
     for (index, record) in (0..).zip(records) {
         let record = record.map_err(refused)?;
+        check_offset(&record, index, header)?;
         check_record(&record, index, bounds, rules)?;
         max_timestamp = max_timestamp.max(record.timestamp);
         builder.push_record(&record);

@@ -85,6 +85,31 @@ fn a_good_batch_is_written_as_it_came() {
 }
 
 #[test]
+fn a_client_numbers_its_records_one_by_one() {
+    // Three records for three offsets, but the first offset twice.
+    let mut builder = BatchBuilder::new(spec());
+    for offset in [0, 0, 2] {
+        builder.push(offset, NOW_MS, Some(b"k"), Some(b"value"), &[]);
+    }
+    let mut bytes = Vec::new();
+    builder.finish(&mut bytes).expect("a batch");
+    for topic_codec in [
+        TopicCompression::Producer,
+        TopicCompression::Codec(CompressionType::Lz4),
+    ] {
+        let config = LogConfig {
+            compression_type: topic_codec,
+            ..LogConfig::default()
+        };
+        let refused = from_client(&bytes, &config);
+        assert!(
+            matches!(refused, Err(StorageError::InvalidRecord { .. })),
+            "{topic_codec:?}: {refused:?}"
+        );
+    }
+}
+
+#[test]
 fn a_client_sends_exactly_one_batch() {
     let one = batch(spec(), &[KEYED]);
     let two = [one.clone(), one.clone()].concat();
