@@ -12,7 +12,7 @@
 //!
 //! A log is cleaned when its dirty share is above `min.cleanable.dirty.ratio`, when its oldest dirty segment is older
 //! than `max.compaction.lag.ms`, or when a delete horizon has passed; the last needs no dirty byte, so tombstones leave
-//! a quiet log as well. The dirtiest goes first.
+//! a quiet log as well. The logs of internal topics go first, then the dirtiest.
 
 use lastword_record::TopicPartition;
 
@@ -139,7 +139,7 @@ pub enum Reason {
     Queued,
 }
 
-/// The eligible logs, dirtiest first, and every other log with its reason.
+/// The eligible logs in the order of their turn, and every other log with its reason.
 #[derive(Debug, Default)]
 pub struct Choice {
     pub eligible: Vec<LogToClean>,
@@ -148,7 +148,18 @@ pub struct Choice {
     pub checkpoint_resets: Vec<(TopicPartition, i64)>,
 }
 
-/// Sorts logs into those to clean, dirtiest first, and those to leave alone.
+/// Whether a topic is one of the broker's own. Their logs are small, are read whole at a start, and never wait for the
+/// cleaning of another log.
+pub fn is_internal(topic: &str) -> bool {
+    matches!(topic, "__consumer_offsets" | "__transaction_state")
+}
+
+/// One log, if it is to be cleaned now.
+pub fn due(log: &LogFacts, now_ms: i64) -> Option<LogToClean> {
+    choose(std::slice::from_ref(log), now_ms).eligible.pop()
+}
+
+/// Sorts logs into those to clean, internal ones first and then the dirtiest, and those to leave alone.
 pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
     let mut choice = Choice::default();
     for log in logs {
@@ -178,8 +189,12 @@ pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
         }
     }
     choice.eligible.sort_by(|a, b| {
+        let class = |log: &LogToClean| !is_internal(&log.topic_partition.topic);
         let by_ratio = b.bounds.dirty_ratio.total_cmp(&a.bounds.dirty_ratio);
-        by_ratio.then_with(|| a.topic_partition.cmp(&b.topic_partition))
+        class(a)
+            .cmp(&class(b))
+            .then(by_ratio)
+            .then_with(|| a.topic_partition.cmp(&b.topic_partition))
     });
     choice
 }

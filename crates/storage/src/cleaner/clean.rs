@@ -9,19 +9,18 @@
 //! This file takes no lock; `Log::replace_segments` takes the log's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use lastword_record::{BatchBuilder, BatchSpec, Decompressor};
 
 use super::choose::DeleteHorizon;
+use super::control::Control;
 use super::group::{GroupFacts, GroupLimits, group};
 use super::key_table::{KeyHasher, KeyTable};
 use super::plan::{Plan, PlanRequest, SegmentPlan, plan};
-use super::progress::{Phase, Progress};
+use super::progress::Phase;
 use super::retain::Rules;
 use super::rewrite::{Rewrite, VanishedTransactions, discard, rewrite};
 use super::stats::CleanStats;
-use super::throttle::Throttle;
 use crate::error::StorageError;
 use crate::log::Log;
 use crate::segment::Segment;
@@ -56,26 +55,6 @@ impl CleanerResources {
             buffer_bytes: 1 << 20,
             write_buffer: Vec::new(),
         }
-    }
-}
-
-/// What may slow a cleaning down or end it.
-pub struct Control<'a> {
-    pub throttle: &'a Throttle,
-    pub is_stopped: &'a AtomicBool,
-    pub log: &'a Log,
-    pub progress: &'a Progress,
-}
-
-impl Control<'_> {
-    /// Counts bytes read or written; fails when the cleaning is to end.
-    pub fn charge(&self, bytes: u64) -> Result<(), StorageError> {
-        self.throttle.take(bytes);
-        self.progress.advance(bytes);
-        if self.is_stopped.load(Ordering::Relaxed) || self.log.is_closed() {
-            return Err(StorageError::Closed);
-        }
-        Ok(())
     }
 }
 
@@ -157,6 +136,7 @@ pub fn clean_log(
     control.progress.begin(Phase::Rewriting, bytes.sum());
     let mut vanished = VanishedTransactions::default();
     for range in groups(log, &plan) {
+        control.between_steps()?;
         let planned: Vec<&SegmentPlan> = plan.segments[range].iter().collect();
         if let [segment] = planned.as_slice()
             && !segment.is_changed()

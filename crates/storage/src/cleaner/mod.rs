@@ -19,6 +19,7 @@
 pub(crate) mod checkpoints;
 pub mod choose;
 mod clean;
+mod control;
 mod group;
 mod key_table;
 mod ordinal_set;
@@ -40,7 +41,8 @@ use std::thread::JoinHandle;
 use lastword_record::TopicPartition;
 
 pub use choose::{Bounds, DeleteHorizon, Limit, Reason, Trigger};
-pub use clean::{CleanRequest, Cleaned, CleanerResources, Control, clean_log, plan_log};
+pub use clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
+pub use control::Control;
 pub use key_table::{KeyHash, KeyHasher};
 pub use plan::{Plan, SegmentPlan};
 pub use progress::{Phase, Progress, ProgressView};
@@ -49,7 +51,7 @@ pub use stats::{CleanStats, DeadRecords};
 pub use status::{CleanerState, LogStatus};
 pub use throttle::Throttle;
 
-use worker::Shared;
+use worker::{Shared, Work};
 
 use crate::config::CleanerConfig;
 use crate::error::StorageError;
@@ -140,7 +142,7 @@ impl LogCleaner {
     ) -> Result<CleanStats, StorageError> {
         let log = self.shared.compacted_log(topic_partition)?;
         let bounds = self.shared.claim_when_free(&log)?;
-        self.shared.clean(&log, &bounds, progress)
+        self.shared.clean(&log, &bounds, Work::Asked, progress)
     }
 
     /// Looks once for a log to clean, as a thread does, and cleans it on the calling thread.

@@ -20,7 +20,8 @@ use std::sync::Arc;
 use lastword_record::control::ControlRecordType;
 use lastword_record::{BatchHeader, Record, RecordBatch};
 
-use super::clean::{CleanerResources, Control};
+use super::clean::CleanerResources;
+use super::control::Control;
 use super::key_table::{Inserted, KeyHash, KeyHasher, KeyTable, RecordPosition};
 use super::ordinal_set::OrdinalSet;
 use super::retain::{self, Rules};
@@ -279,6 +280,7 @@ impl Planner<'_> {
         is_first_pass: bool,
         resources: &mut CleanerResources,
     ) -> Result<(), StorageError> {
+        self.control.between_steps()?;
         let segment = self.segments[index].segment.clone();
         let mut probes = Probes::new(index as u32);
         let mut scan = segment.scan(0, self.segments[index].size_bytes, resources.buffer_bytes);

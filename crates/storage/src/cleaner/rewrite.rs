@@ -13,7 +13,8 @@ use std::collections::HashSet;
 
 use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, empty_batch};
 
-use super::clean::{CleanerResources, Control};
+use super::clean::CleanerResources;
+use super::control::Control;
 use super::ordinal_set::OrdinalSet;
 use super::plan::{Plan, SegmentPlan};
 use super::retain::{BatchPlan, Fate, Rules, fate};

@@ -13,8 +13,11 @@ use std::time::Duration;
 use lastword_record::TopicPartition;
 
 use super::checkpoints::Checkpoints;
-use super::choose::{Bounds, Choice, LogFacts, Reason, SegmentFacts, Trigger, bounds, choose};
-use super::clean::{CleanRequest, Cleaned, CleanerResources, Control, clean_log, plan_log};
+use super::choose::{
+    Bounds, Choice, LogFacts, Reason, SegmentFacts, Trigger, bounds, choose, due, is_internal,
+};
+use super::clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
+use super::control::Control;
 use super::key_table::KeyHasher;
 use super::plan::Plan;
 use super::progress::Progress;
@@ -30,6 +33,8 @@ use crate::manager::LogManager;
 use crate::segment::Segment;
 
 const SMALLEST_READ_BYTES: usize = 64 << 10;
+/// The part of the memory for planning that a cleaning between two steps of another gets: one in so many.
+const INLINE_SHARE: u64 = 8;
 
 /// What the threads of a cleaner share.
 pub(super) struct Shared {
@@ -50,6 +55,28 @@ struct AllNotes {
     by_log: HashMap<TopicPartition, Notes>,
     /// Counts calls of `wake`, so that none is missed.
     wakes: u64,
+}
+
+/// On whose account a log is cleaned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// A thread's: it stops for internal logs between two steps.
+    Thread,
+    /// Between two steps of another cleaning, whose memory is taken.
+    Inline,
+    /// Somebody asked and waits.
+    Asked,
+}
+
+impl Work {
+    /// Of a memory for planning: an eighth is kept for what is cleaned in between.
+    fn share_of(self, bytes: u64) -> u64 {
+        match self {
+            Work::Thread => bytes - bytes / INLINE_SHARE,
+            Work::Inline => bytes / INLINE_SHARE,
+            Work::Asked => bytes,
+        }
+    }
 }
 
 impl Shared {
@@ -127,7 +154,7 @@ impl Shared {
     /// Chooses a log, claims it and cleans it; none when there is nothing to do.
     pub fn clean_next(&self) -> Option<(TopicPartition, Result<CleanStats, StorageError>)> {
         let (log, bounds) = self.claim_next()?;
-        let result = self.clean(&log, &bounds, &Progress::default());
+        let result = self.clean(&log, &bounds, Work::Thread, &Progress::default());
         Some((log.topic_partition().clone(), result))
     }
 
@@ -142,12 +169,61 @@ impl Shared {
             else {
                 continue;
             };
-            // Somebody may have asked for this log since it was judged.
-            if self.try_claim(log.topic_partition(), eligible.trigger) {
-                return Some((log.clone(), eligible.bounds));
+            if let Some(bounds) = self.claim_if_due(log) {
+                return Some((log.clone(), bounds));
             }
         }
         None
+    }
+
+    /// Cleans every internal log that is due, on behalf of a cleaning of another log that may go on for long. Whatever
+    /// comes of it is noted with those logs, and is nothing to that cleaning.
+    fn clean_internal_logs_that_are_due(&self) {
+        let logs = self.manager.logs();
+        for log in logs
+            .iter()
+            .filter(|log| is_internal(&log.topic_partition().topic))
+        {
+            if self.is_stopped() {
+                return;
+            }
+            match std::panic::catch_unwind(AssertUnwindSafe(|| self.claim_if_due(log))) {
+                // A failure is in the notes.
+                Ok(Some(bounds)) => {
+                    drop(self.clean(log, &bounds, Work::Inline, &Progress::default()))
+                }
+                Ok(None) => {}
+                Err(panic) => tracing::error!(
+                    partition = %log.topic_partition(),
+                    panic = panic_text(&*panic),
+                    "the cleaner could not judge a log"
+                ),
+            }
+        }
+    }
+
+    /// Claims a log for the caller if it is to be cleaned now, judged under the claim: whoever had it before may have
+    /// cleaned it.
+    fn claim_if_due(&self, log: &Log) -> Option<Bounds> {
+        let topic_partition = log.topic_partition();
+        let trigger = due(&self.facts(log), self.now_ms())?.trigger;
+        if !self.try_claim(topic_partition, trigger) {
+            return None;
+        }
+        let judged = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let facts = LogFacts {
+                is_in_progress: false,
+                ..self.facts(log)
+            };
+            due(&facts, self.now_ms())
+        }));
+        let given_up = match judged {
+            Ok(Some(due)) => return Some(due.bounds),
+            Ok(None) => None,
+            Err(panic) => Some(panic),
+        };
+        self.note(topic_partition, |notes| notes.in_progress = None);
+        given_up.map(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Claims a log for the caller, after whoever has it.
@@ -190,14 +266,21 @@ impl Shared {
         &self,
         log: &Log,
         bounds: &Bounds,
+        work: Work,
         progress: &Progress,
     ) -> Result<CleanStats, StorageError> {
+        let clean_internal_logs = || self.clean_internal_logs_that_are_due();
+        let is_interruptible = work == Work::Thread && !is_internal(&log.topic_partition().topic);
+        let control = Control {
+            between_steps: is_interruptible.then_some(&clean_internal_logs as &dyn Fn()),
+            ..self.control(log, progress)
+        };
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
             clean_log(
                 log,
                 self.request(bounds),
-                &mut self.resources(),
-                &self.control(log, progress),
+                &mut self.resources(work),
+                &control,
             )
         }));
         let result = result.unwrap_or_else(|panic| {
@@ -235,7 +318,7 @@ impl Shared {
         let plan = plan_log(
             log,
             self.request(&bounds),
-            &mut self.resources(),
+            &mut self.resources(Work::Asked),
             &self.control(log, &Progress::default()),
         )?;
         Ok((bounds, plan))
@@ -438,8 +521,9 @@ impl Shared {
     }
 
     /// A thread's share of the memory.
-    fn resources(&self) -> CleanerResources {
-        let config = lock(&self.config).clone();
+    fn resources(&self, work: Work) -> CleanerResources {
+        let mut config = lock(&self.config).clone();
+        config.dedupe_buffer_size_bytes = work.share_of(config.dedupe_buffer_size_bytes);
         let threads = u64::from(config.threads.max(1));
         let table_bytes =
             usize::try_from(config.dedupe_buffer_size_bytes / threads).unwrap_or(usize::MAX);
@@ -460,6 +544,7 @@ impl Shared {
             is_stopped: &self.is_stopped,
             log,
             progress,
+            between_steps: None,
         }
     }
 

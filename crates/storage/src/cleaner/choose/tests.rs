@@ -331,3 +331,27 @@ fn bounds_hold_for_every_checkpoint_and_stable_offset() {
         }
     }
 }
+
+#[test]
+fn internal_topics_go_before_dirtier_ones() {
+    let named = |topic: &str, segments: i64| LogFacts {
+        topic_partition: topic_partition(topic),
+        checkpoint_offset: Some(10),
+        ..log(segments)
+    };
+    let logs = [
+        named("a", 9),
+        named("__consumer_offsets", 5),
+        named("z", 20),
+        named("__transaction_state", 7),
+    ];
+    let order: Vec<String> = choose(&logs, 0)
+        .eligible
+        .into_iter()
+        .map(|log| log.topic_partition.topic.to_string())
+        .collect();
+    assert_eq!(
+        order,
+        ["__transaction_state", "__consumer_offsets", "z", "a"]
+    );
+}

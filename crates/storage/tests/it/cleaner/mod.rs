@@ -3,6 +3,8 @@
 
 mod dedup;
 mod faults;
+mod hooked_dir;
+mod interruptions;
 mod panics;
 mod producers;
 mod random;
