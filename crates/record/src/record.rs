@@ -10,7 +10,7 @@
 //! have (see `legacy`); that no producer sends them is for the append to check. It does not check
 //! that header keys are UTF-8, nor that a codec is what a producer should have sent.
 
-use crate::varint::{read_nullable_bytes, read_varint, read_varlong};
+use crate::varint::{Length, read_length, read_nullable_bytes, read_varint, read_varlong};
 use crate::{BatchHeader, RecordError, TimestampType};
 
 /// One record; its bytes are borrowed from the batch or from the decompressor.
@@ -95,8 +95,7 @@ impl<'b> Iterator for HeadersIter<'b> {
 pub struct Records<'b> {
     rest: &'b [u8],
     left: u32,
-    last_offset_delta: i32,
-    previous_offset_delta: i32,
+    deltas: OffsetDeltas,
     base_offset: i64,
     base_timestamp: i64,
     log_append_time: Option<i64>,
@@ -112,8 +111,7 @@ impl<'b> Records<'b> {
         Records {
             rest: payload,
             left: u32::try_from(header.record_count).unwrap_or(0),
-            last_offset_delta: header.last_offset_delta,
-            previous_offset_delta: 0,
+            deltas: OffsetDeltas::new(header),
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
             log_append_time,
@@ -123,22 +121,9 @@ impl<'b> Records<'b> {
     #[inline(always)]
     fn decode(&mut self) -> Result<Record<'b>, &'static str> {
         let mut rest = self.rest;
-        let length = read_varint(&mut rest).ok_or("the batch ends inside a record length")?;
-        let length = usize::try_from(length).map_err(|_| "negative record length")?;
-        let (mut body, rest) = rest
-            .split_at_checked(length)
-            .ok_or("a record reaches beyond the end of its batch")?;
-
-        // The attributes of a record have no meaning yet; Kafka ignores them as well.
-        (_, body) = body.split_first().ok_or("record without attributes")?;
-        let timestamp_delta = read_varlong(&mut body).ok_or("bad timestamp delta")?;
-        let offset_delta = read_varint(&mut body).ok_or("bad offset delta")?;
-        if offset_delta < self.previous_offset_delta {
-            return Err("offset deltas descend");
-        }
-        if offset_delta > self.last_offset_delta {
-            return Err("offset delta beyond the last offset delta of the batch");
-        }
+        let mut body = take_body(&mut rest)?;
+        let (timestamp_delta, offset_delta) = take_deltas(&mut body)?;
+        self.deltas.advance(offset_delta)?;
         let tail = body;
         let key = read_nullable_bytes(&mut body).ok_or("bad key length")?;
         let value = read_nullable_bytes(&mut body).ok_or("bad value length")?;
@@ -151,7 +136,6 @@ impl<'b> Records<'b> {
         };
 
         self.rest = rest;
-        self.previous_offset_delta = offset_delta;
         let timestamp = match self.log_append_time {
             None => self.base_timestamp.wrapping_add(timestamp_delta),
             Some(log_append_time) => log_append_time,
@@ -178,7 +162,7 @@ impl<'b> Records<'b> {
 impl<'b> Iterator for Records<'b> {
     type Item = Result<Record<'b>, RecordError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if self.left == 0 {
             if self.rest.is_empty() {
@@ -200,6 +184,58 @@ impl<'b> Iterator for Records<'b> {
 }
 
 impl std::iter::FusedIterator for Records<'_> {}
+
+/// Takes the next record off `rest`; what is returned is the record behind its length.
+#[inline(always)]
+pub(crate) fn take_body<'b>(rest: &mut &'b [u8]) -> Result<&'b [u8], &'static str> {
+    let Some(Length::Bytes(length)) = read_length(rest) else {
+        return Err("bad record length");
+    };
+    let (body, behind) = rest
+        .split_at_checked(length)
+        .ok_or("a record reaches beyond the end of its batch")?;
+    *rest = behind;
+    Ok(body)
+}
+
+/// Takes attributes, timestamp delta and offset delta off a record; the key's length comes next.
+#[inline(always)]
+pub(crate) fn take_deltas(body: &mut &[u8]) -> Result<(i64, i32), &'static str> {
+    // The attributes of a record have no meaning yet; Kafka ignores them as well.
+    let (_, mut rest) = body.split_first().ok_or("record without attributes")?;
+    let timestamp_delta = read_varlong(&mut rest).ok_or("bad timestamp delta")?;
+    let offset_delta = read_varint(&mut rest).ok_or("bad offset delta")?;
+    *body = rest;
+    Ok((timestamp_delta, offset_delta))
+}
+
+/// Sees to it that the offset deltas of a batch never descend, up to the last offset delta.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OffsetDeltas {
+    previous: i32,
+    last: i32,
+}
+
+impl OffsetDeltas {
+    pub(crate) fn new(header: &BatchHeader) -> OffsetDeltas {
+        OffsetDeltas {
+            previous: 0,
+            last: header.last_offset_delta,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn advance(&mut self, offset_delta: i32) -> Result<(), &'static str> {
+        if offset_delta < self.previous {
+            return Err("offset deltas descend");
+        }
+        if offset_delta > self.last {
+            return Err("offset delta beyond the last offset delta of the batch");
+        }
+        self.previous = offset_delta;
+        Ok(())
+    }
+}
 
 /// Checks that `raw` is a count and that many headers, nothing more.
 fn read_headers(raw: &[u8]) -> Result<Headers<'_>, &'static str> {

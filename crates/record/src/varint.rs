@@ -1,7 +1,9 @@
 //! Zigzag variable-length integers as records use them: little-endian groups of seven bits.
 //!
-//! Readers take the first byte, then the second, on a straight path; longer numbers are rare. Like
-//! Kafka they accept numbers written longer than needed, up to 5 (32-bit) or 10 (64-bit) bytes.
+//! Readers take the first byte, then the second, on a straight path; longer numbers are rare. They
+//! are inlined whole, so that the position stays in a register: it is the chain that leads from one
+//! record to the next. Like Kafka they accept numbers written longer than needed, up to 5 (32-bit) or
+//! 10 (64-bit) bytes.
 
 /// Most bytes of a 32-bit number.
 pub const MAX_VARINT_BYTES: usize = 5;
@@ -10,28 +12,54 @@ pub const MAX_VARLONG_BYTES: usize = 10;
 
 #[inline(always)]
 pub fn read_varint(rest: &mut &[u8]) -> Option<i32> {
+    read_zigzag32(rest).map(unzigzag32)
+}
+
+/// A length; `None` for less than -1 and for a number cut short.
+#[inline(always)]
+pub fn read_length(rest: &mut &[u8]) -> Option<Length> {
+    // Even is not negative. A branch instead of the sign's arithmetic shortens the chain.
+    let zigzag = read_zigzag32(rest)?;
+    if zigzag & 1 == 0 {
+        return Some(Length::Bytes((zigzag >> 1) as usize));
+    }
+    (zigzag == 1).then_some(Length::Null)
+}
+
+/// What a length field says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    Null,
+    /// At most 2^31-1.
+    Bytes(usize),
+}
+
+#[inline(always)]
+fn read_zigzag32(rest: &mut &[u8]) -> Option<u32> {
     let bytes = *rest;
     let (&first, tail) = bytes.split_first()?;
     if first < 0x80 {
         *rest = tail;
-        return Some(unzigzag32(u32::from(first)));
+        return Some(u32::from(first));
     }
     let (&second, tail) = tail.split_first()?;
     if second < 0x80 {
         *rest = tail;
-        return Some(unzigzag32(u32::from(first & 0x7f) | u32::from(second) << 7));
+        return Some(u32::from(first & 0x7f) | u32::from(second) << 7);
     }
-    read_varint_long(rest)
+    let (zigzag, tail) = read_zigzag32_long(bytes)?;
+    *rest = tail;
+    Some(zigzag)
 }
 
+// By value: a reference to the caller's slice would force it out of the registers.
 #[cold]
-fn read_varint_long(rest: &mut &[u8]) -> Option<i32> {
+fn read_zigzag32_long(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let mut value = 0u32;
-    for (index, &byte) in rest.iter().enumerate().take(MAX_VARINT_BYTES) {
+    for (index, &byte) in bytes.iter().enumerate().take(MAX_VARINT_BYTES) {
         value |= u32::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *rest = rest.get(index + 1..)?;
-            return Some(unzigzag32(value));
+            return Some((value, bytes.get(index + 1..)?));
         }
     }
     None
@@ -45,16 +73,22 @@ pub fn read_varlong(rest: &mut &[u8]) -> Option<i64> {
         *rest = tail;
         return Some(unzigzag64(u64::from(first)));
     }
-    read_varlong_long(rest)
+    let (&second, tail) = tail.split_first()?;
+    if second < 0x80 {
+        *rest = tail;
+        return Some(unzigzag64(u64::from(first & 0x7f) | u64::from(second) << 7));
+    }
+    let (value, tail) = read_varlong_long(bytes)?;
+    *rest = tail;
+    Some(value)
 }
 
-fn read_varlong_long(rest: &mut &[u8]) -> Option<i64> {
+fn read_varlong_long(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let mut value = 0u64;
-    for (index, &byte) in rest.iter().enumerate().take(MAX_VARLONG_BYTES) {
+    for (index, &byte) in bytes.iter().enumerate().take(MAX_VARLONG_BYTES) {
         value |= u64::from(byte & 0x7f) << (7 * index);
         if byte < 0x80 {
-            *rest = rest.get(index + 1..)?;
-            return Some(unzigzag64(value));
+            return Some((unzigzag64(value), bytes.get(index + 1..)?));
         }
     }
     None
@@ -63,13 +97,14 @@ fn read_varlong_long(rest: &mut &[u8]) -> Option<i64> {
 /// A length and that many bytes; `Some(None)` for the length -1.
 #[inline(always)]
 pub fn read_nullable_bytes<'b>(rest: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
-    let length = read_varint(rest)?;
-    if let Ok(length) = usize::try_from(length) {
-        let (bytes, tail) = rest.split_at_checked(length)?;
-        *rest = tail;
-        return Some(Some(bytes));
+    match read_length(rest)? {
+        Length::Null => Some(None),
+        Length::Bytes(length) => {
+            let (bytes, tail) = rest.split_at_checked(length)?;
+            *rest = tail;
+            Some(Some(bytes))
+        }
     }
-    (length == -1).then_some(None)
 }
 
 #[inline]
