@@ -4,7 +4,7 @@
 use crate::header::{ATTRIBUTES_AT, CRC_AT, MAX_TIMESTAMP_AT, attributes, with_log_append_time};
 use crate::{
     BATCH_HEADER_BYTES, BatchHeader, CompressionType, Decompressor, NO_TIMESTAMP, RecordError,
-    Records, crc32c,
+    RecordKeys, Records, crc32c,
 };
 
 /// One whole batch: a parsed header and the bytes it came from.
@@ -65,13 +65,37 @@ impl<'a> RecordBatch<'a> {
     where
         'a: 'b,
     {
+        let payload = self.plain_payload(decompressor)?;
+        Ok(Records::new(&self.header, payload))
+    }
+
+    /// The keys of the records and what else a key index needs, as [`RecordBatch::records`] but
+    /// without a look at the headers.
+    pub fn keys<'b>(
+        &self,
+        decompressor: &'b mut Decompressor,
+    ) -> Result<RecordKeys<'b>, RecordError>
+    where
+        'a: 'b,
+    {
+        let payload = self.plain_payload(decompressor)?;
+        Ok(RecordKeys::new(&self.header, payload))
+    }
+
+    /// The records without compression.
+    pub(crate) fn plain_payload<'b>(
+        &self,
+        decompressor: &'b mut Decompressor,
+    ) -> Result<&'b [u8], RecordError>
+    where
+        'a: 'b,
+    {
         let payload: &'b [u8] = self.payload();
         let compression = self.header.compression()?;
         if compression == CompressionType::None || payload.is_empty() {
-            return Ok(Records::new(&self.header, payload));
+            return Ok(payload);
         }
-        let records = decompressor.decompress(compression, payload)?;
-        Ok(Records::new(&self.header, records))
+        decompressor.decompress(compression, payload)
     }
 }
 

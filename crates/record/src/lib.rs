@@ -36,6 +36,7 @@ pub mod control;
 mod crc;
 mod error;
 mod header;
+mod keys;
 mod record;
 mod topic;
 mod varint;
@@ -49,5 +50,6 @@ pub use header::{
     BATCH_HEADER_BYTES, BatchHeader, LOG_OVERHEAD, MAGIC_V2, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,
     NO_SEQUENCE, NO_TIMESTAMP, TimestampType,
 };
+pub use keys::{RecordKey, RecordKeys};
 pub use record::{Headers, HeadersIter, Record, Records};
 pub use topic::{TopicId, TopicPartition};

@@ -1,34 +1,12 @@
 //! Bytes that lie: never a panic, never a huge allocation, always one error and then the end.
 
 use lastword_record::{
-    BatchBuilder, BatchHeader, BatchSpec, CompressionType, Decompressor, RecordBatch,
-    RecordBatches, RecordError, crc32c,
+    BatchBuilder, BatchSpec, CompressionType, Decompressor, RecordBatch, RecordBatches, RecordError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::{build, fixture, read, read_limited, record};
-
-/// A batch around `records`, which are taken as they are.
-fn batch_of(attributes: i16, last_offset_delta: i32, record_count: i32, records: &[u8]) -> Vec<u8> {
-    let mut header = BatchHeader {
-        base_offset: 0,
-        batch_length: 49 + records.len() as i32,
-        leader_epoch: 0,
-        crc: 0,
-        attributes,
-        last_offset_delta,
-        base_timestamp: 0,
-        max_timestamp: 0,
-        producer_id: -1,
-        producer_epoch: -1,
-        base_sequence: -1,
-        record_count,
-    };
-    let bytes = [&header.to_bytes()[..], records].concat();
-    header.crc = crc32c(&bytes[21..]);
-    [&header.to_bytes()[..], records].concat()
-}
+use crate::support::{batch_of, build, fixture, read, read_limited, record};
 
 fn walk_everything(bytes: &[u8]) {
     let mut decompressor = Decompressor::new(1 << 20);

@@ -4,6 +4,7 @@ mod builder_reuse;
 mod control_records;
 mod hostile_bytes;
 mod kafka_fixtures;
+mod keys;
 mod limits;
 mod names;
 mod round_trip;

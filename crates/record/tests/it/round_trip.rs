@@ -22,7 +22,7 @@ fn timestamp() -> impl Strategy<Value = i64> {
     ]
 }
 
-fn records() -> impl Strategy<Value = Vec<OwnedRecord>> {
+pub fn records() -> impl Strategy<Value = Vec<OwnedRecord>> {
     let header = (bytes(12), option::of(bytes(12)));
     let record = (
         1..1_000i64,
@@ -47,7 +47,7 @@ fn records() -> impl Strategy<Value = Vec<OwnedRecord>> {
     })
 }
 
-fn spec() -> impl Strategy<Value = BatchSpec> {
+pub fn spec() -> impl Strategy<Value = BatchSpec> {
     let producer = (-1..i64::MAX, -1..i16::MAX, -1..i32::MAX);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>());
     (0..1i64 << 60, 0..5u8, producer, flags, any::<i32>()).prop_map(

@@ -1,6 +1,12 @@
 //! What the tests share: owned records, fixtures by name, collecting.
 
-use lastword_record::{BatchBuilder, BatchSpec, Decompressor, RecordBatch, RecordError};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use lastword_record::{
+    BATCH_HEADER_BYTES, BatchBuilder, BatchHeader, BatchSpec, Decompressor, RecordBatch,
+    RecordError, crc32c,
+};
 
 pub const LIMIT_BYTES: usize = 64 << 20;
 
@@ -79,4 +85,53 @@ pub fn build(spec: BatchSpec, records: &[OwnedRecord]) -> Vec<u8> {
         Ok(header)
     );
     bytes
+}
+
+/// A batch around `records`, which are taken as they are.
+pub fn batch_of(
+    attributes: i16,
+    last_offset_delta: i32,
+    record_count: i32,
+    records: &[u8],
+) -> Vec<u8> {
+    let mut header = BatchHeader {
+        base_offset: 0,
+        batch_length: 49 + records.len() as i32,
+        leader_epoch: 0,
+        crc: 0,
+        attributes,
+        last_offset_delta,
+        base_timestamp: 0,
+        max_timestamp: 0,
+        producer_id: -1,
+        producer_epoch: -1,
+        base_sequence: -1,
+        record_count,
+    };
+    let bytes = [&header.to_bytes()[..], records].concat();
+    header.crc = crc32c(&bytes[21..]);
+    [&header.to_bytes()[..], records].concat()
+}
+
+/// Where in the bytes behind the header, and what to write there; the place wraps around.
+pub fn damaged() -> impl Strategy<Value = Vec<(usize, u8)>> {
+    let byte = prop_oneof![any::<u8>(), 0..16u8, Just(0x80), Just(0xff)];
+    vec((any::<usize>(), byte), 1..4)
+}
+
+/// `bytes`, one batch without a codec, with other records.
+pub fn damage(bytes: &[u8], damages: &[(usize, u8)]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let header = *RecordBatch::parse(&bytes).expect("a whole batch").header();
+    let payload = &mut bytes[BATCH_HEADER_BYTES..];
+    for &(at, byte) in damages {
+        let at = at % payload.len();
+        payload[at] = byte;
+    }
+    batch_of(
+        header.attributes,
+        header.last_offset_delta,
+        header.record_count,
+        payload,
+    )
 }

@@ -1,0 +1,147 @@
+//! Times the inner loops of the cleaner over a log in memory. Not a test: it asserts nothing about
+//! time.
+//!
+//! `cargo run --release -p lastword-record --example record_bench -- [NAME] [LOG_KIB] [VALUE_BYTES]`
+//!
+//! Without a NAME everything runs. Each line is the fastest of several passes, in ns per record of
+//! the log. Records have keys of 16 bytes, values of VALUE_BYTES (default 182: records of about 208
+//! bytes) and lie in uncompressed batches of 16 KiB.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use lastword_record::{
+    BatchBuilder, BatchSpec, Decompressor, RecordBatch, RecordBatches, RecordError, crc32c,
+};
+
+const BATCH_BYTES: usize = 16 << 10;
+const PASSES: usize = 15;
+
+struct Log {
+    bytes: Vec<u8>,
+    records: u64,
+}
+
+fn main() -> Result<(), RecordError> {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().unwrap_or_default();
+    let mut number = |default: usize| {
+        let number = arguments.next().and_then(|text| text.parse().ok());
+        number.unwrap_or(default)
+    };
+    let (log_kib, value_bytes) = (number(256 << 10), number(182));
+    let log = generate(log_kib << 10, value_bytes)?;
+    println!("{} records, {} KiB", log.records, log.bytes.len() >> 10);
+
+    let bench = |wanted: &str, pass: &mut dyn FnMut(&Log) -> Result<u64, RecordError>| {
+        if !name.is_empty() && name != wanted {
+            return Ok(());
+        }
+        let mut best = f64::INFINITY;
+        for _ in 0..PASSES {
+            let started = Instant::now();
+            black_box(pass(&log)?);
+            best = best.min(started.elapsed().as_secs_f64());
+        }
+        let ns = best * 1e9 / log.records as f64;
+        let gigabytes = log.bytes.len() as f64 / best / 1e9;
+        println!("{wanted:24} {ns:7.2} ns/record {gigabytes:7.2} GB/s");
+        Ok::<(), RecordError>(())
+    };
+
+    let mut decompressor = Decompressor::new(1 << 20);
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    let mut out = Vec::with_capacity(log.bytes.len() + BATCH_BYTES);
+
+    bench("crc", &mut |log| {
+        let mut sum = 0;
+        for batch in RecordBatches::new(&log.bytes) {
+            sum ^= u64::from(crc32c(batch?.bytes()));
+        }
+        Ok(sum)
+    })?;
+    bench("records", &mut |log| {
+        let mut sum = 0;
+        for batch in RecordBatches::new(&log.bytes) {
+            for record in batch?.records(&mut decompressor)? {
+                let record = record?;
+                sum += record.key.map_or(0, <[u8]>::len) as u64 + record.offset as u64;
+                sum += u64::from(record.value.is_none());
+            }
+        }
+        Ok(sum)
+    })?;
+    bench("keys", &mut |log| {
+        let mut sum = 0;
+        for batch in RecordBatches::new(&log.bytes) {
+            for record in batch?.keys(&mut decompressor)? {
+                let record = record?;
+                sum += record.key.map_or(0, <[u8]>::len) as u64 + record.offset as u64;
+                sum += u64::from(record.has_null_value) + u64::from(record.size_bytes);
+            }
+        }
+        Ok(sum)
+    })?;
+    for (wanted, kept) in [("rebuild 1 of 2", 2), ("rebuild 9 of 10", 10)] {
+        let live = live_bits(kept);
+        bench(wanted, &mut |log| {
+            out.clear();
+            for batch in RecordBatches::new(&log.bytes) {
+                let batch = batch?;
+                builder.reset_rebuild(batch.header(), None);
+                let mut writer = builder.writer(&mut out);
+                for (index, record) in (0..).zip(batch.records(&mut decompressor)?) {
+                    let record = record?;
+                    if is_set(&live, index) {
+                        writer.push_record(&record);
+                    }
+                }
+                writer.finish()?;
+            }
+            Ok(out.len() as u64)
+        })?;
+    }
+    Ok(())
+}
+
+/// One bit for each record of a batch: half of them set, or all but one of `n`, at random.
+fn live_bits(n: u64) -> Vec<u64> {
+    let is_live = |index: u64| !(index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32).is_multiple_of(n);
+    (0..1_024u64)
+        .map(|word| {
+            (0..64).fold(0, |bits, bit| {
+                bits | u64::from(is_live(word * 64 + bit)) << bit
+            })
+        })
+        .collect()
+}
+
+fn is_set(bits: &[u64], index: u64) -> bool {
+    bits.get((index >> 6) as usize)
+        .is_some_and(|word| word >> (index & 63) & 1 == 1)
+}
+
+fn generate(log_bytes: usize, value_bytes: usize) -> Result<Log, RecordError> {
+    let mut log = Log {
+        bytes: Vec::with_capacity(log_bytes + BATCH_BYTES),
+        records: 0,
+    };
+    let value = vec![b'v'; value_bytes];
+    let mut offset = 0;
+    while log.bytes.len() < log_bytes {
+        let mut builder = BatchBuilder::new(BatchSpec {
+            base_offset: offset,
+            ..BatchSpec::default()
+        });
+        while builder.estimated_bytes() < BATCH_BYTES {
+            let key = format!("key-{:012}", offset * 7_919 % 500_009);
+            let timestamp = 1_700_000_000_000 + offset / 8;
+            builder.push(offset, timestamp, Some(key.as_bytes()), Some(&value), &[]);
+            offset += 1;
+        }
+        log.records += builder.record_count() as u64;
+        builder.finish(&mut log.bytes)?;
+    }
+    debug_assert!(RecordBatch::parse(&log.bytes).is_ok());
+    Ok(log)
+}
