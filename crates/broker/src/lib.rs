@@ -33,6 +33,7 @@ pub mod error_map;
 pub mod fetch_memory;
 pub mod fetch_session;
 pub mod metadata;
+pub mod offline;
 pub mod partition;
 pub mod producer_ids;
 pub mod purgatory;

@@ -2,7 +2,7 @@
 //!
 //! At most three lines: what failed, why, what to do next. The exit code tells scripts who is at fault:
 //! 0 done, 1 the answer is no, 2 usage or a local failure, 3 the broker cannot be reached (safe to retry),
-//! 4 the broker refused. A closed pipe is not a failure.
+//! 4 the broker refused, 130 a signal. A closed pipe is not a failure.
 
 use std::fmt;
 use std::io;
@@ -23,6 +23,8 @@ pub enum Exit {
     Unreachable = 3,
     /// The broker refused, with a Kafka error.
     Refused = 4,
+    /// A signal asked us to stop.
+    Interrupted = 130,
 }
 
 /// A failure, ready to be shown.

@@ -2,7 +2,7 @@
 //!
 //! One file per command under `commands/`; they are free functions from parsed arguments to a `Result`, and
 //! only this file turns a result into an exit code. The tools speak the Kafka wire through `client/`, so they
-//! work against any Kafka broker; only `serve` knows the broker inside.
+//! work against any Kafka broker; only `serve` and `compact` know the broker inside.
 //!
 //! Standard output carries the answer and nothing else; everything said to a person goes to standard error.
 
@@ -14,6 +14,7 @@ mod format;
 mod murmur2;
 mod offset;
 mod output;
+mod process;
 mod properties;
 mod time;
 
@@ -48,6 +49,8 @@ enum Command {
     Produce(commands::produce::Args),
     /// Read records
     Consume(commands::consume::Args),
+    /// Clean the compacted logs of a directory that no broker runs on
+    Compact(commands::compact::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +65,10 @@ fn main() -> ExitCode {
         Command::Consume(args) => {
             let json = args.json();
             (commands::consume::run(&args), json)
+        }
+        Command::Compact(args) => {
+            let json = args.json();
+            (commands::compact::run(&args), json)
         }
     };
     match result {

@@ -8,18 +8,17 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use lastword_broker::config::parse_properties;
 use lastword_broker::{BrokerConfig, Server, ServerError};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::error::{CliError, Result};
 use crate::output::{self, count, say};
-use crate::properties;
+use crate::{process, properties};
 
 const DEFAULT_DATA: &str = "./lastword-data";
 const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
@@ -52,8 +51,8 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let settings = settings(args)?;
-    start_log(args)?;
-    raise_file_limit();
+    process::start_log(args.log_level.as_deref(), "info", "warn")?;
+    process::raise_file_limit();
     let config = BrokerConfig::from_properties(&settings).map_err(|error| {
         let why = if error.value.is_empty() {
             format!("{} {}", error.name, error.reason)
@@ -181,7 +180,7 @@ fn explain(error: &ServerError, data: &str) -> CliError {
                 ),
             }
         }
-        error if is_locked(error) => {
+        error if process::is_locked(error) => {
             CliError::local("LOCKED", format!("cannot use the data in {data}"))
                 .why("another process serves this directory")
                 .hint("stop it, or choose another directory with --data DIR")
@@ -193,21 +192,6 @@ fn explain(error: &ServerError, data: &str) -> CliError {
         }
         other => CliError::local("START", "the broker cannot go on").why(other.to_string()),
     }
-}
-
-/// A taken lock is `WouldBlock`, wherever in the chain of causes it stands.
-fn is_locked(error: &ServerError) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// Ready at the first SIGTERM or SIGINT. From then on a second one ends the process at once.
@@ -234,39 +218,4 @@ fn stop_signals() -> Result<impl Future<Output = ()>> {
             std::process::exit(code);
         });
     })
-}
-
-fn start_log(args: &Args) -> Result<()> {
-    let is_terminal = io::stderr().is_terminal();
-    let default = if is_terminal { "warn" } else { "info" };
-    let given = args
-        .log_level
-        .clone()
-        .or_else(|| std::env::var("RUST_LOG").ok());
-    let filter = EnvFilter::try_new(given.as_deref().unwrap_or(default))
-        .map_err(|error| CliError::usage("the log filter cannot be read").why(error.to_string()))?;
-    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(io::stderr)
-        .finish();
-    // Only a second call in one process could fail, and there is none.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(())
-}
-
-/// A partition holds several files open, and the usual limit of 1,024 is not made for that.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    if limit.current != limit.maximum
-        && let Err(error) = setrlimit(Resource::Nofile, raised)
-    {
-        tracing::warn!(%error, "cannot raise the limit of open files");
-    }
 }

@@ -1,5 +1,7 @@
 //! The binary as people use it: a broker of its own on a free port, and the commands beside it.
 
+mod compact;
+mod directory;
 mod first_five_minutes;
 mod records;
 mod serve;

@@ -1,0 +1,279 @@
+//! `OfflineLogs`: a log directory that no broker runs on, opened as at a broker's start, for tools that work on files.
+//!
+//! Opening takes the directory's lock, recovers what an unclean stop has left, and gives every log the config that the
+//! directory says its topic has. No thread runs and no retention is applied. Closing makes everything durable and writes
+//! the checkpoints and the clean-shutdown marker.
+//!
+//! Configs, the strongest first: settings of the caller under a topic config's name, the topic's own, settings under a
+//! broker config's name, the dynamic broker configs of the directory, Kafka's defaults.
+//!
+//! Lock: the directory's, until the value is dropped. Settings that do not fit a topic cost that topic only.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use lastword_record::TopicPartition;
+use lastword_storage::config::{CLEANER_CONFIGS, ConfigEntry, LogConfig, TOPIC_CONFIGS};
+use lastword_storage::file_name::{self, META_PROPERTIES, PartitionDir};
+use lastword_storage::{
+    CleanupPolicy, Clock, Dir, FsDir, Identity, Log, LogCleaner, LogManager, LogManagerConfig,
+    StorageError,
+};
+use thiserror::Error;
+
+use crate::config::{BrokerConfig, ConfigError, parse_properties};
+use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, Properties};
+use crate::topics::default_topic;
+
+/// Broker configs, besides those of the cleaner and the defaults of topics, that mean something without a broker.
+const BROKER_SETTINGS: [&str; 3] = [
+    "max.decompressed.message.bytes",
+    "num.recovery.threads.per.data.dir",
+    "producer.id.expiration.ms",
+];
+
+/// Why a directory could not be opened or closed.
+#[derive(Debug, Error)]
+pub enum OfflineError {
+    /// There is no such directory, or it cannot be read.
+    #[error("cannot open {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A directory, but not of logs.
+    #[error("{path} has neither a {META_PROPERTIES} nor a partition in it")]
+    NoLogDirectory {
+        /// Which.
+        path: PathBuf,
+    },
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log engine.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The topics' metadata.
+    #[error(transparent)]
+    Metadata(#[from] MetadataFileError),
+}
+
+/// Settings of the caller, checked.
+#[derive(Clone, Debug)]
+pub struct OfflineSettings {
+    broker: BrokerConfig,
+    topic: Properties,
+}
+
+impl OfflineSettings {
+    /// Every name that means something here.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let synonyms = TOPIC_CONFIGS
+            .iter()
+            .flat_map(|entry| entry.broker_synonyms.iter().map(|synonym| synonym.name));
+        TOPIC_CONFIGS
+            .iter()
+            .map(|entry| entry.name)
+            .chain(CLEANER_CONFIGS.iter().map(|entry| entry.name))
+            .chain(synonyms)
+            .chain(BROKER_SETTINGS)
+    }
+
+    /// Checks names and values. A name that is a topic's and a broker's is taken for the topic's.
+    pub fn from_properties(properties: &Properties) -> Result<OfflineSettings, ConfigError> {
+        let (mut topic, mut broker) = (Properties::new(), Properties::new());
+        for (name, value) in properties {
+            if !OfflineSettings::names().any(|known| known == name) {
+                return Err(ConfigError {
+                    name: name.clone(),
+                    value: value.clone(),
+                    reason: "means nothing for a stopped directory".to_owned(),
+                });
+            }
+            let is_topic = ConfigEntry::topic(name).is_some();
+            let part = if is_topic { &mut topic } else { &mut broker };
+            part.insert(name.clone(), value.clone());
+        }
+        LogConfig::from_properties(&topic)?;
+        Ok(OfflineSettings {
+            broker: BrokerConfig::from_properties(&broker)?,
+            topic,
+        })
+    }
+}
+
+/// An open directory; see the file header.
+pub struct OfflineLogs {
+    manager: Arc<LogManager>,
+    cleaner: Arc<LogCleaner>,
+    metadata: MetadataImage,
+    unconfigured: BTreeMap<String, String>,
+    threads: usize,
+}
+
+impl OfflineLogs {
+    /// Opens the directory; waits for recovery. A taken lock is an I/O error of kind `WouldBlock`.
+    pub fn open(
+        path: &Path,
+        settings: &OfflineSettings,
+        clock: Clock,
+    ) -> Result<OfflineLogs, OfflineError> {
+        let failed = |source| OfflineError::Directory {
+            path: path.to_owned(),
+            source,
+        };
+        // `FsDir` would create it.
+        std::fs::metadata(path).map_err(failed)?;
+        let dir: Arc<dyn Dir> = Arc::new(FsDir::open(path).map_err(failed)?);
+        let identity = identity(path, &*dir)?;
+        let metadata = OnceLock::new();
+        let unconfigured = Mutex::new(BTreeMap::new());
+        let load = || MetadataFile::new(dir.clone()).load();
+        let config_of = |topic: &str| {
+            // Read under the directory's lock; a failure is told below.
+            let Ok(image) = metadata.get_or_init(load) else {
+                return LogConfig::default();
+            };
+            let default = MetadataImage::default();
+            match log_config(settings, image.as_ref().unwrap_or(&default), topic) {
+                Ok(config) => config,
+                Err(reason) => {
+                    let mut unconfigured =
+                        unconfigured.lock().unwrap_or_else(PoisonError::into_inner);
+                    unconfigured.insert(topic.to_owned(), reason);
+                    let cleanup_policy = CleanupPolicy {
+                        compact: false,
+                        delete: false,
+                    };
+                    LogConfig {
+                        cleanup_policy,
+                        ..LogConfig::default()
+                    }
+                }
+            }
+        };
+        let broker = &settings.broker;
+        let manager = LogManager::open(
+            LogManagerConfig {
+                recovery_threads: broker.recovery_threads,
+                max_decompressed_bytes: broker.max_decompressed_bytes,
+                producer_id_expiration_ms: broker.producer_id_expiration_ms,
+                identity,
+                ..LogManagerConfig::default()
+            },
+            dir.clone(),
+            clock,
+            &config_of,
+        )?;
+        let metadata = metadata.into_inner().unwrap_or_else(load)?;
+        let cleaner = LogCleaner::new(manager.clone(), broker.cleaner.clone())?;
+        Ok(OfflineLogs {
+            manager,
+            cleaner: Arc::new(cleaner),
+            metadata: metadata.unwrap_or_default(),
+            threads: broker.cleaner.threads.max(1) as usize,
+            unconfigured: unconfigured
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner),
+        })
+    }
+
+    /// Every log, in order; without those of topics whose deletion was not finished.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        let is_deleting = |log: &Log| {
+            let mut deleting = self.metadata.deleting().iter();
+            deleting.any(|topic| topic.id == log.topic_id())
+        };
+        let mut logs = self.manager.logs();
+        logs.retain(|log| !is_deleting(log));
+        logs
+    }
+
+    /// Partitions that could not be loaded, and why.
+    pub fn failed(&self) -> BTreeMap<TopicPartition, String> {
+        self.manager.failed()
+    }
+
+    /// Why a topic's configs are not valid, if that is so. Its logs have no policy then.
+    pub fn unconfigured(&self, topic: &str) -> Option<&str> {
+        self.unconfigured.get(topic).map(String::as_str)
+    }
+
+    /// On how many threads to clean: `log.cleaner.threads`, at least 1.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The cleaner of these logs. It has no threads.
+    pub fn cleaner(&self) -> &Arc<LogCleaner> {
+        &self.cleaner
+    }
+
+    /// Closes in order; a cleaning that is under way ends at its next batch.
+    pub fn close(self) -> Result<(), OfflineError> {
+        self.cleaner.stop();
+        self.manager.close()?;
+        Ok(())
+    }
+}
+
+/// Whoever the directory belongs to may be cleaned.
+fn identity(path: &Path, dir: &dyn Dir) -> Result<Identity, OfflineError> {
+    let failed = |source| OfflineError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    let text = match std::fs::read(path.join(META_PROPERTIES)) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let entries = dir.list("").map_err(failed)?;
+            let is_live = |name: &str| {
+                matches!(
+                    file_name::parse_partition_dir(name),
+                    Some(PartitionDir::Live(_))
+                )
+            };
+            if !entries
+                .iter()
+                .any(|entry| entry.is_dir && is_live(&entry.name))
+            {
+                return Err(OfflineError::NoLogDirectory {
+                    path: path.to_owned(),
+                });
+            }
+            String::new()
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let properties = parse_properties(&text);
+    // What cannot be read is refused by the log engine, with a reason.
+    let node_id = properties.get("node.id").or(properties.get("broker.id"));
+    let node_id = node_id.and_then(|value| value.trim().parse().ok());
+    Ok(Identity {
+        cluster_id: None,
+        node_id: node_id.unwrap_or(1),
+    })
+}
+
+/// The config of a topic's logs; see the file header.
+fn log_config(
+    settings: &OfflineSettings,
+    image: &MetadataImage,
+    topic: &str,
+) -> Result<LogConfig, String> {
+    let own = match image.topic(topic) {
+        Some(topic) => topic.configs.clone(),
+        None => default_topic(&settings.broker, topic).configs,
+    };
+    let mut broker = image.broker_configs().clone();
+    broker.extend(settings.broker.properties().clone());
+    let mut properties = own;
+    properties.extend(settings.topic.clone());
+    LogConfig::from_broker_properties(&broker)
+        .and_then(|defaults| defaults.with_properties(&properties))
+        .map_err(|error| error.to_string())
+}
