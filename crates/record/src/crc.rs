@@ -1,9 +1,15 @@
-//! CRC-32C (Castagnoli), the checksum of record batches, snapshots and our own journals.
+//! CRC-32C (Castagnoli), the checksum of record batches, snapshots and our own journals; and CRC-32
+//! (IEEE), that of messages of magic 0 and 1.
 
 /// CRC-32C of `bytes`.
 #[inline]
 pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(bytes)
+}
+
+/// CRC-32 of `bytes`.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iso_hdlc(bytes)
 }
 
 /// Compares the vectorised checksum with a bit-by-bit one on a few lengths.

@@ -11,9 +11,15 @@ pub enum RecordError {
     /// The stored checksum does not fit the bytes.
     #[error("record batch is corrupt: stored CRC-32C {stored:#010x}, computed {computed:#010x}")]
     CorruptCrc { stored: u32, computed: u32 },
-    /// Only magic 2 is read and written.
+    /// Only magic 2 is read and written; see `LegacyUpgrade` for the older ones.
     #[error("record batch has magic {0}, only magic 2 is supported")]
     UnsupportedMagic(i8),
+    /// The stored checksum of a message of magic 0 or 1 does not fit its bytes.
+    #[error("legacy message is corrupt: stored CRC-32 {stored:#010x}, computed {computed:#010x}")]
+    CorruptLegacyCrc { stored: u32, computed: u32 },
+    /// A message of magic 0 or 1 that no log should have.
+    #[error("invalid legacy message: {reason}")]
+    InvalidLegacyMessage { reason: &'static str },
     /// The length field is below the size of a header.
     #[error("record batch states a length of {batch_length} bytes, the least is 49")]
     InvalidLength { batch_length: i32 },

@@ -8,8 +8,10 @@
 //! - Offsets are absolute outside and deltas inside; `last_offset` is inclusive, `next_offset`
 //!   exclusive.
 //!
-//! No locks and no I/O. Not here: record batches of magic 0 and 1
-//! ([`RecordError::UnsupportedMagic`]), and any decision about which record stays.
+//! Messages of magic 0 and 1 are not read as they are ([`RecordError::UnsupportedMagic`]); they can
+//! be turned into batches ([`LegacyUpgrade`]).
+//!
+//! No locks and no I/O. Not here: any decision about which record stays.
 //!
 //! ```
 //! use lastword_record::{BatchBuilder, BatchSpec, Decompressor, RecordBatch};
@@ -37,6 +39,7 @@ mod crc;
 mod error;
 mod header;
 mod keys;
+mod legacy;
 mod record;
 mod topic;
 mod varint;
@@ -51,5 +54,6 @@ pub use header::{
     NO_SEQUENCE, NO_TIMESTAMP, TimestampType,
 };
 pub use keys::{RecordKey, RecordKeys};
+pub use legacy::{LEGACY_PREFIX_BYTES, LegacyMessage, LegacyPrefix, LegacyUpgrade};
 pub use record::{Headers, HeadersIter, Record, Records};
 pub use topic::{TopicId, TopicPartition};

@@ -34,9 +34,21 @@ struct Frame {
     content_bytes: Option<u64>,
 }
 
-pub fn decode(compressed: &[u8], output: &mut Output) -> Result<(), RecordError> {
+/// What becomes of the checksum in the frame header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderChecksum {
+    Verified,
+    /// The frames in messages of magic 0 have a wrong one.
+    Ignored,
+}
+
+pub fn decode(
+    compressed: &[u8],
+    header_checksum: HeaderChecksum,
+    output: &mut Output,
+) -> Result<(), RecordError> {
     let mut rest = compressed;
-    let frame = read_frame_header(&mut rest)?;
+    let frame = read_frame_header(&mut rest, header_checksum)?;
     loop {
         let word = u32::from_le_bytes(take(&mut rest)?);
         if word == 0 {
@@ -79,7 +91,10 @@ pub fn decode(compressed: &[u8], output: &mut Output) -> Result<(), RecordError>
     Ok(())
 }
 
-fn read_frame_header(rest: &mut &[u8]) -> Result<Frame, RecordError> {
+fn read_frame_header(
+    rest: &mut &[u8],
+    header_checksum: HeaderChecksum,
+) -> Result<Frame, RecordError> {
     if take::<4>(rest)? != MAGIC {
         return Err(broken(CODEC, "not an LZ4 frame"));
     }
@@ -104,7 +119,7 @@ fn read_frame_header(rest: &mut &[u8]) -> Result<Frame, RecordError> {
     };
     let descriptor_bytes = descriptor.len() - rest.len();
     let checksum = (xxh32(descriptor.get(..descriptor_bytes).unwrap_or_default()) >> 8) as u8;
-    if take(rest)? != [checksum] {
+    if take(rest)? != [checksum] && header_checksum == HeaderChecksum::Verified {
         return Err(broken(CODEC, "frame header checksum mismatch"));
     }
     Ok(Frame {

@@ -121,13 +121,32 @@ impl Decompressor {
         compression: CompressionType,
         compressed: &[u8],
     ) -> Result<&[u8], RecordError> {
+        self.decode(compression, compressed, lz4::HeaderChecksum::Verified)
+    }
+
+    /// The same for the value of a wrapper of magic 0: its LZ4 frames have a wrong header checksum, because the clients
+    /// of that time counted the frame's magic in.
+    pub(crate) fn decompress_v0(
+        &mut self,
+        compression: CompressionType,
+        compressed: &[u8],
+    ) -> Result<&[u8], RecordError> {
+        self.decode(compression, compressed, lz4::HeaderChecksum::Ignored)
+    }
+
+    fn decode(
+        &mut self,
+        compression: CompressionType,
+        compressed: &[u8],
+        lz4_header: lz4::HeaderChecksum,
+    ) -> Result<&[u8], RecordError> {
         self.output.clear();
         let output = &mut self.output;
         match compression {
             CompressionType::None => output.extend(compressed),
             CompressionType::Gzip => self.gzip.decode(compressed, output),
             CompressionType::Snappy => self.snappy.decode(compressed, output),
-            CompressionType::Lz4 => lz4::decode(compressed, output),
+            CompressionType::Lz4 => lz4::decode(compressed, lz4_header, output),
             CompressionType::Zstd => self.zstd.decode(compressed, output),
         }?;
         self.output.finish()

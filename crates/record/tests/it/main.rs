@@ -5,6 +5,7 @@ mod control_records;
 mod hostile_bytes;
 mod kafka_fixtures;
 mod keys;
+mod legacy;
 mod limits;
 mod names;
 mod round_trip;
