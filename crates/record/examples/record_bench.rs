@@ -101,6 +101,23 @@ fn main() -> Result<(), RecordError> {
             Ok(out.len() as u64)
         })?;
     }
+    for (wanted, kept, is_first_kept) in [
+        ("survivors 1 of 2", 2, true),
+        ("survivors 9 of 10", 10, true),
+        ("shifted 1 of 2", 2, false),
+        ("shifted 9 of 10", 10, false),
+    ] {
+        let mut live = live_bits(kept);
+        live[0] = live[0] & !0xff | if is_first_kept { 0xff } else { 0 };
+        bench(wanted, &mut |log| {
+            out.clear();
+            for batch in RecordBatches::new(&log.bytes) {
+                let live = |index| is_set(&live, index);
+                builder.rebuild_survivors(&batch?, None, &mut decompressor, live, &mut out)?;
+            }
+            Ok(out.len() as u64)
+        })?;
+    }
     Ok(())
 }
 

@@ -6,8 +6,7 @@
 //! offset delta, and the stated number of records fills the payload exactly. After the first error
 //! there is nothing more.
 
-use crate::record::{OffsetDeltas, take_body, take_deltas};
-use crate::varint::{Length, read_length, read_nullable_bytes};
+use crate::record::{OffsetDeltas, take_body, take_deltas, take_key_and_value};
 use crate::{BatchHeader, RecordError};
 
 /// What a key index wants to know about one record.
@@ -51,20 +50,12 @@ impl<'b> RecordKeys<'b> {
         let size_bytes = (self.rest.len() - rest.len()) as u32;
         let (_, offset_delta) = take_deltas(&mut body)?;
         self.deltas.advance(offset_delta)?;
-        let key = read_nullable_bytes(&mut body).ok_or("bad key length")?;
-        let value_length = read_length(&mut body).ok_or("bad value length")?;
-        let value_bytes = match value_length {
-            Length::Null => 0,
-            Length::Bytes(value_bytes) => value_bytes,
-        };
-        if value_bytes >= body.len() {
-            return Err("a value reaches beyond the end of its record");
-        }
+        let (key, has_null_value) = take_key_and_value(&mut body)?;
         self.rest = rest;
         Ok(RecordKey {
             offset: self.base_offset.wrapping_add(i64::from(offset_delta)),
             key,
-            has_null_value: value_length == Length::Null,
+            has_null_value,
             size_bytes,
         })
     }

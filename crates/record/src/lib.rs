@@ -41,6 +41,8 @@ mod header;
 mod keys;
 mod legacy;
 mod record;
+mod shape;
+mod survivors;
 mod topic;
 mod varint;
 

@@ -209,6 +209,20 @@ pub(crate) fn take_deltas(body: &mut &[u8]) -> Result<(i64, i32), &'static str> 
     Ok((timestamp_delta, offset_delta))
 }
 
+/// Takes key and value off a record, of which at least the header count must be left, and answers
+/// the key and whether the value is null.
+#[inline(always)]
+pub(crate) fn take_key_and_value<'b>(
+    body: &mut &'b [u8],
+) -> Result<(Option<&'b [u8]>, bool), &'static str> {
+    let key = read_nullable_bytes(body).ok_or("bad key length")?;
+    let value = read_nullable_bytes(body).ok_or("bad value length")?;
+    if body.is_empty() {
+        return Err("record without a header count");
+    }
+    Ok((key, value.is_none()))
+}
+
 /// Sees to it that the offset deltas of a batch never descend, up to the last offset delta.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OffsetDeltas {

@@ -107,11 +107,7 @@ pub fn read_nullable_bytes<'b>(rest: &mut &'b [u8]) -> Option<Option<&'b [u8]>> 
     }
 }
 
-#[inline]
-pub fn write_varint(into: &mut Vec<u8>, value: i32) {
-    write_varlong(into, i64::from(value));
-}
-
+/// The zigzag of a 32-bit number is the same in 64 bits, so this writes both.
 #[inline]
 pub fn write_varlong(into: &mut Vec<u8>, value: i64) {
     let mut rest = zigzag64(value);
@@ -122,12 +118,36 @@ pub fn write_varlong(into: &mut Vec<u8>, value: i64) {
     into.push(rest as u8);
 }
 
-/// Bytes that [`write_varlong`] writes. The zigzag of a 32-bit number is the same in 64 bits, so
-/// this answers for [`write_varint`] too.
-#[inline]
+/// The bytes that [`write_varlong`] writes, the first one lowest, and how many they are; `None` for
+/// more than [`MAX_VARINT_BYTES`].
+#[inline(always)]
+pub fn encoded(value: i64) -> Option<(u64, u32)> {
+    let zigzag = zigzag64(value);
+    if zigzag < 0x80 {
+        return Some((zigzag, 1));
+    }
+    if zigzag >= 1 << (7 * MAX_VARINT_BYTES) {
+        return None;
+    }
+    let at_least = |bits: u32| u32::from(zigzag >= 1 << bits);
+    let size_bytes = 2 + at_least(14) + at_least(21) + at_least(28);
+    let groups = zigzag & 0x7f
+        | (zigzag << 1) & 0x7f00
+        | (zigzag << 2) & 0x7f_0000
+        | (zigzag << 3) & 0x7f00_0000
+        | (zigzag << 4) & 0x7f_0000_0000;
+    let not_last = (1 << (8 * (size_bytes - 1))) - 1;
+    Some((groups | 0x80_8080_8080 & not_last, size_bytes))
+}
+
+/// Bytes that [`write_varlong`] writes.
+#[inline(always)]
 pub fn varlong_size_bytes(value: i64) -> usize {
-    let bits = 64 - (zigzag64(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    match zigzag64(value) {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        long => (64 - long.leading_zeros() as usize).div_ceil(7),
+    }
 }
 
 #[inline(always)]

@@ -10,3 +10,4 @@ mod limits;
 mod names;
 mod round_trip;
 mod support;
+mod survivors;
