@@ -15,6 +15,7 @@ use lastword_record::{
 };
 
 const BATCH_BYTES: usize = 16 << 10;
+const MERGED_BYTES: usize = 100 << 10;
 const PASSES: usize = 15;
 
 struct Log {
@@ -114,6 +115,31 @@ fn main() -> Result<(), RecordError> {
             for batch in RecordBatches::new(&log.bytes) {
                 let live = |index| is_set(&live, index);
                 builder.rebuild_survivors(&batch?, None, &mut decompressor, live, &mut out)?;
+            }
+            Ok(out.len() as u64)
+        })?;
+    }
+    for (wanted, kept) in [("merge 1 of 2", 2), ("merge 9 of 10", 10)] {
+        let live = live_bits(kept);
+        bench(wanted, &mut |log| {
+            out.clear();
+            let mut batches = RecordBatches::new(&log.bytes).peekable();
+            while let Some(Ok(batch)) = batches.peek() {
+                builder.reset(BatchSpec {
+                    base_offset: batch.header().base_offset,
+                    ..BatchSpec::default()
+                });
+                let mut writer = builder.writer(&mut out);
+                let mut last_offset = 0;
+                while writer.estimated_bytes() < MERGED_BYTES
+                    && let Some(batch) = batches.next()
+                {
+                    let batch = batch?;
+                    let live = |index| is_set(&live, index);
+                    writer.push_survivors(&batch, &mut decompressor, live)?;
+                    last_offset = batch.header().last_offset();
+                }
+                writer.finish_at(last_offset)?;
             }
             Ok(out.len() as u64)
         })?;

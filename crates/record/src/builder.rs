@@ -1,5 +1,5 @@
-//! Writes record batches: fresh ones from records, and rebuilt ones from the survivors of a
-//! cleaning.
+//! Writes record batches: fresh ones from records, rebuilt ones from the survivors of a cleaning, and
+//! fresh ones from the survivors of several batches.
 //!
 //! Invariants
 //! - Offsets pushed never descend, from the base offset on, at most 2^31-1 above it. Equal ones are
@@ -161,6 +161,24 @@ impl BatchBuilder {
         writer.finish()
     }
 
+    /// Adds the records of `batch` that are `live`, as [`BatchBuilder::rebuild_survivors`] does. So
+    /// neighbouring batches become one: offsets and timestamps stay, the rest is this builder's.
+    ///
+    /// Refused are a batch of another timestamp type, of another log append time, and a control batch
+    /// among others. Whether batches of different producers, of transactions or with a delete horizon
+    /// may be one is for the caller to know. After an error none of its records is there, and the
+    /// builder can go on.
+    pub fn push_survivors(
+        &mut self,
+        batch: &RecordBatch<'_>,
+        decompressor: &mut Decompressor,
+        live: impl FnMut(u64) -> bool,
+    ) -> Result<(), RecordError> {
+        let payload = batch.plain_payload(decompressor)?;
+        let (shape, into) = (&mut self.shape, &mut self.records);
+        copy_survivors(shape, batch.header(), payload, live, into)
+    }
+
     /// Records pushed so far.
     pub fn record_count(&self) -> usize {
         self.shape.progress.record_count as usize
@@ -185,6 +203,17 @@ impl BatchBuilder {
         self.records.clear();
         self.shape.rewind();
         result
+    }
+
+    /// As [`BatchBuilder::finish`], for a batch whose last offset is `last_offset`, whether or not a
+    /// record has it.
+    pub fn finish_at(
+        &mut self,
+        last_offset: i64,
+        out: &mut Vec<u8>,
+    ) -> Result<BatchHeader, RecordError> {
+        self.shape.cover(last_offset);
+        self.finish(out)
     }
 
     fn append_records(&mut self, out: &mut Vec<u8>) -> Result<(), RecordError> {
@@ -216,26 +245,32 @@ impl BatchWriter<'_> {
         }
     }
 
-    /// Adds the records of `batch` that are `live`, see [`BatchBuilder::rebuild_survivors`]. After an
-    /// error none of them is there.
+    /// Adds the records of `batch` that are `live`, see [`BatchBuilder::push_survivors`].
     pub fn push_survivors(
         &mut self,
         batch: &RecordBatch<'_>,
         decompressor: &mut Decompressor,
         live: impl FnMut(u64) -> bool,
     ) -> Result<(), RecordError> {
-        let BatchBuilder { shape, records, .. } = &mut *self.builder;
-        let into = match shape.spec.compression {
-            CompressionType::None => &mut *self.out,
-            _ => records,
-        };
+        if self.builder.shape.spec.compression != CompressionType::None {
+            return self.builder.push_survivors(batch, decompressor, live);
+        }
         let payload = batch.plain_payload(decompressor)?;
-        copy_survivors(shape, batch.header(), payload, live, into)
+        let shape = &mut self.builder.shape;
+        copy_survivors(shape, batch.header(), payload, live, self.out)
     }
 
     /// Records pushed so far.
     pub fn record_count(&self) -> usize {
         self.builder.record_count()
+    }
+
+    /// Size of the batch if it were finished now without compression.
+    pub fn estimated_bytes(&self) -> usize {
+        match self.builder.shape.spec.compression {
+            CompressionType::None => self.out.len() - self.start,
+            _ => self.builder.estimated_bytes(),
+        }
     }
 
     /// Completes the batch; on an error the output is as it was before.
@@ -247,6 +282,12 @@ impl BatchWriter<'_> {
         let header = self.builder.shape.seal(self.out, self.start)?;
         self.is_finished = true;
         Ok(header)
+    }
+
+    /// See [`BatchBuilder::finish_at`].
+    pub fn finish_at(self, last_offset: i64) -> Result<BatchHeader, RecordError> {
+        self.builder.shape.cover(last_offset);
+        self.finish()
     }
 }
 

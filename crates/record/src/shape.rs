@@ -138,6 +138,36 @@ impl Shape {
         Ok((timestamp_delta, i64::from(offset_delta)))
     }
 
+    /// Makes `last_offset` the last offset, whether or not a record has it.
+    pub fn cover(&mut self, last_offset: i64) {
+        let delta = last_offset.checked_sub(self.spec.base_offset);
+        match delta.and_then(|delta| i32::try_from(delta).ok()) {
+            Some(delta) if delta >= self.progress.previous_offset_delta => {
+                self.progress.previous_offset_delta = delta;
+            }
+            Some(_) => self.keep_mistake("the last offset lies before that of a record"),
+            None => self.keep_mistake("the last offset is too far from the base offset"),
+        }
+    }
+
+    /// Whether records of the batch of `header` may be in this one.
+    pub fn check_source(&self, header: &BatchHeader) -> Result<(), RecordError> {
+        let refused = |reason| Err(RecordError::InvalidBatch { reason });
+        if header.timestamp_type() != self.spec.timestamp_type {
+            return refused("batches of different timestamp types cannot be one");
+        }
+        if header.is_control() != self.spec.is_control {
+            return refused("control batches and others cannot be one");
+        }
+        if self.spec.timestamp_type == TimestampType::LogAppendTime
+            && self.progress.record_count > 0
+            && self.progress.max_timestamp != header.max_timestamp
+        {
+            return refused("batches of different log append times cannot be one");
+        }
+        Ok(())
+    }
+
     #[cold]
     fn keep_mistake(&mut self, reason: &'static str) {
         self.mistake

@@ -23,6 +23,7 @@ pub(crate) fn copy_survivors(
     live: impl FnMut(u64) -> bool,
     into: &mut Vec<u8>,
 ) -> Result<(), RecordError> {
+    shape.check_source(header)?;
     let start = into.len();
     into.reserve(payload.len());
     match copy(shape, header, payload, live, into) {

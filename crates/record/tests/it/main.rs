@@ -7,6 +7,7 @@ mod kafka_fixtures;
 mod keys;
 mod legacy;
 mod limits;
+mod merge;
 mod names;
 mod round_trip;
 mod support;

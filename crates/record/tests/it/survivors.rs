@@ -15,7 +15,7 @@ use crate::support::{
 type Rebuilt = Result<(BatchHeader, Vec<u8>), RecordError>;
 
 /// Which records live, repeated as often as needed.
-fn is_live(live: &[bool], index: u64) -> bool {
+pub fn is_live(live: &[bool], index: u64) -> bool {
     live[index as usize % live.len()]
 }
 
@@ -85,7 +85,7 @@ fn compare(bytes: &[u8], delete_horizon_ms: Option<i64>, live: &[bool]) {
     }
 }
 
-fn live() -> impl Strategy<Value = Vec<bool>> {
+pub fn live() -> impl Strategy<Value = Vec<bool>> {
     prop_oneof![
         vec(any::<bool>(), 1..40),
         vec(prop::bool::weighted(0.9), 1..40),
@@ -124,7 +124,7 @@ fn horizon() -> impl Strategy<Value = Horizon> {
 
 /// A record whose numbers may be written longer than needed, and whose attributes may be set.
 #[derive(Debug, Clone)]
-struct OddRecord {
+pub struct OddRecord {
     attributes: u8,
     timestamp_delta: i64,
     offset_gap: i32,
@@ -132,7 +132,7 @@ struct OddRecord {
     tail: Vec<u8>,
 }
 
-fn odd_record() -> impl Strategy<Value = OddRecord> {
+pub fn odd_record() -> impl Strategy<Value = OddRecord> {
     let attributes = prop_oneof![4 => Just(0), 1 => any::<u8>()];
     let timestamp_delta = prop_oneof![
         -200..200i64,
@@ -173,7 +173,7 @@ fn varint(value: i64, padding: usize, most: usize) -> Vec<u8> {
     bytes
 }
 
-fn odd_batch(attributes: i16, base_timestamp: i64, records: &[OddRecord]) -> Vec<u8> {
+pub fn odd_batch(attributes: i16, base_timestamp: i64, records: &[OddRecord]) -> Vec<u8> {
     let mut payload = Vec::new();
     let mut offset_delta = 0;
     for record in records {
