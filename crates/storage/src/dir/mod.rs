@@ -8,6 +8,7 @@
 //! No buffering, no retry, no policy here.
 
 mod fs;
+mod residency;
 mod sim;
 
 use std::io;
@@ -16,6 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 pub use fs::FsDir;
+pub use residency::{DropBehind, Residency};
 pub use sim::{CrashModel, OperationKind, SimDir};
 
 /// One name in a directory.
