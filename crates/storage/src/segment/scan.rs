@@ -4,19 +4,18 @@
 //! as far as the range goes. Checked: headers, sizes and offsets, as in [`HeaderScan`](super::HeaderScan). The checksum
 //! is for the caller to verify, who knows whether the bytes will be believed or only copied.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch};
 
 use super::Segment;
 use super::header_scan::check_batch;
-use crate::dir::File;
+use crate::dir::{DropBehind, File};
 use crate::error::StorageError;
 
 /// What a scan reads at a time unless told otherwise.
 pub const DEFAULT_SCAN_BUFFER_BYTES: usize = 512 * 1024;
-
-type ReadHook = Box<dyn FnMut(usize) + Send>;
 
 /// A stream of the batches of one segment.
 pub struct BatchScan {
@@ -32,16 +31,12 @@ pub struct BatchScan {
     buffer: Vec<u8>,
     start: usize,
     filled: usize,
-    read_hook: Option<ReadHook>,
+    drop_behind: Option<DropBehind>,
     bytes_read: u64,
 }
 
 impl BatchScan {
-    pub(super) fn new(
-        segment: &Segment,
-        range: std::ops::Range<u32>,
-        buffer_bytes: usize,
-    ) -> BatchScan {
+    pub(super) fn new(segment: &Segment, range: Range<u32>, buffer_bytes: usize) -> BatchScan {
         let buffer_bytes = buffer_bytes.max(BATCH_HEADER_BYTES);
         BatchScan {
             file: Arc::clone(segment.log_file()),
@@ -54,30 +49,29 @@ impl BatchScan {
             buffer: Vec::new(),
             start: 0,
             filled: 0,
-            read_hook: None,
+            drop_behind: None,
             bytes_read: 0,
         }
     }
 
-    /// Calls `hook` with the number of bytes before each read: a throttle may wait there.
-    pub fn with_read_hook(mut self, hook: impl FnMut(usize) + Send + 'static) -> BatchScan {
-        self.read_hook = Some(Box::new(hook));
+    /// Drops what it reads from the page cache, as far as it was not there before.
+    pub fn leaving_cache_as_found(mut self) -> BatchScan {
+        self.drop_behind = Some(DropBehind::new(&self.file, self.end.into()));
         self
     }
 
-    /// Goes on with another segment, with the same buffer and hook.
-    pub fn restart(&mut self, segment: &Segment, from_position: u32, to_position: u32) {
-        let mut next = BatchScan::new(segment, from_position..to_position, self.buffer_bytes);
-        // One big batch does not hold its memory for the rest of the run.
-        self.buffer.truncate(self.buffer_bytes);
-        self.buffer.shrink_to(self.buffer_bytes);
-        next.buffer = std::mem::take(&mut self.buffer);
-        next.read_hook = self.read_hook.take();
-        next.bytes_read = self.bytes_read;
-        *self = next;
+    /// Goes on with the batches that start in `range`, in this segment and ahead: what lies between is skipped, and not
+    /// read unless it has been already. Both ends are ends of batches; a start behind the scan's position is taken for
+    /// that position.
+    pub fn seek(&mut self, range: Range<u32>) {
+        let start = range.start.max(self.position);
+        let skipped = (start - self.position) as usize;
+        self.start = self.start.saturating_add(skipped).min(self.filled);
+        self.position = start;
+        self.end = range.end;
     }
 
-    /// Bytes read from the file so far, all segments together.
+    /// Bytes read from the file so far.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read
     }
@@ -132,15 +126,15 @@ impl BatchScan {
             self.buffer.resize(capacity, 0);
         }
         let free = self.buffer.get_mut(unread..capacity).unwrap_or_default();
-        if let Some(hook) = &mut self.read_hook {
-            hook(free.len());
-        }
         let count = self
             .file
             .read_full_at(free, u64::from(self.position) + unread as u64)
             .map_err(|source| StorageError::io("read", self.path.clone(), source))?;
         self.filled += count;
         self.bytes_read += count as u64;
+        if let Some(drop_behind) = &mut self.drop_behind {
+            drop_behind.passed(u64::from(self.position) + self.filled as u64);
+        }
         if self.filled < wanted {
             return Err(self.corrupt("the file is shorter than it was".into()));
         }

@@ -2,4 +2,5 @@
 
 mod cleaner;
 mod log;
+mod page_cache;
 mod segment;

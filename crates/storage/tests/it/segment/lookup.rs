@@ -162,32 +162,77 @@ fn a_scan_gives_every_batch_whatever_its_buffer() {
         .map(|batch| (batch.position, batch.header))
         .collect();
     for buffer_bytes in [1, 61, 100, 1_000, 50_000, 1 << 20] {
-        let read = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let counter = std::sync::Arc::clone(&read);
         let mut scan = segment
             .scan(0, segment.size_bytes(), buffer_bytes)
-            .with_read_hook(move |bytes| {
-                counter.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
-            });
-        for pass in 0..2 {
-            let mut found = Vec::new();
-            while let Some((position, batch)) = scan.next_batch().unwrap() {
-                batch.verify_crc().unwrap();
-                found.push((position, *batch.header()));
-            }
-            assert_eq!(found, expected, "buffer {buffer_bytes}, pass {pass}");
-            scan.restart(&segment, 0, segment.size_bytes());
+            .leaving_cache_as_found();
+        let mut found = Vec::new();
+        while let Some((position, batch)) = scan.next_batch().unwrap() {
+            batch.verify_crc().unwrap();
+            found.push((position, *batch.header()));
         }
-        assert_eq!(
-            read.load(std::sync::atomic::Ordering::Relaxed) as u64,
-            scan.bytes_read()
-        );
-        assert_eq!(
-            scan.bytes_read(),
-            2 * u64::from(segment.size_bytes()),
-            "no byte is read twice"
-        );
+        assert_eq!(found, expected, "buffer {buffer_bytes}");
+        let size_bytes = u64::from(segment.size_bytes());
+        assert_eq!(scan.bytes_read(), size_bytes, "no byte is read twice");
     }
+}
+
+#[test]
+fn a_scan_skips_batches_without_reading_them() {
+    let mut random = Random(5);
+    let dir = partition();
+    let segment = create(&dir, DENSE);
+    random_records(&segment, &mut random, 50);
+    let batches = all_batches(&segment);
+    let end = segment.size_bytes();
+    for buffer_bytes in [100, 1_000, 1 << 20] {
+        let mut scan = segment.scan(0, end, buffer_bytes);
+        let (mut index, mut wanted_bytes) = (0, 0);
+        while index < batches.len() {
+            let run = 1 + random.below(4) as usize;
+            let last = (index + run).min(batches.len()) - 1;
+            scan.seek(batches[index].position..batches[last].end());
+            for batch in &batches[index..=last] {
+                let (position, found) = scan.next_batch().unwrap().unwrap();
+                found.verify_crc().unwrap();
+                assert_eq!((position, *found.header()), (batch.position, batch.header));
+                wanted_bytes += u64::from(batch.size_bytes);
+            }
+            assert!(scan.next_batch().unwrap().is_none());
+            index = last + 1 + random.below(6) as usize;
+        }
+        assert_eq!(scan.bytes_read(), wanted_bytes, "buffer {buffer_bytes}");
+    }
+
+    // What the buffer holds already is not read again, and there is no way back.
+    let mut scan = segment.scan(0, end, 1 << 20);
+    scan.next_batch().unwrap();
+    let third = &batches[3];
+    scan.seek(third.position..end);
+    scan.seek(0..end);
+    assert_eq!(scan.next_batch().unwrap().unwrap().0, third.position);
+    assert_eq!(scan.bytes_read(), u64::from(end));
+}
+
+#[test]
+fn a_scan_that_has_skipped_still_checks_the_order_of_offsets() {
+    let dir = partition();
+    let segment = create(&dir, DENSE);
+    let (first, skipped) = (single(100, 1, 10), single(101, 1, 10));
+    append(&segment, &first);
+    append(&segment, &skipped);
+    append(&segment, &single(102, 1, 10));
+    let end = segment.size_bytes();
+    let third = (first.len() + skipped.len()) as u32;
+    // The last batch says that it begins where the first one did.
+    let log = dir.open(LOG).unwrap();
+    log.write_all_at(&100_i64.to_be_bytes(), third.into())
+        .unwrap();
+    let mut scan = segment.scan(0, end, 1);
+    scan.next_batch().unwrap();
+    scan.seek(third..end);
+    let error = scan.next_batch().unwrap_err();
+    assert!(error.to_string().contains("offsets 100 to 100"), "{error}");
+    assert_eq!(scan.position(), third);
 }
 
 #[test]
