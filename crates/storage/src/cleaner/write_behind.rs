@@ -19,12 +19,17 @@ const STRETCH_BYTES: u64 = 16 << 20;
 
 #[derive(Default)]
 pub struct WriteBehind {
+    /// What is on disk leaves the page cache, as far as this thread brings it there: nobody had the inputs in it either.
+    pub drops_cache: bool,
     unsynced_bytes: u64,
     thread: Option<SyncThread>,
 }
 
+/// A file to sync, and whether to drop its pages then.
+type Stretch = (Arc<dyn File>, bool);
+
 struct SyncThread {
-    files: SyncSender<Arc<dyn File>>,
+    files: SyncSender<Stretch>,
     handle: JoinHandle<io::Result<()>>,
 }
 
@@ -40,7 +45,10 @@ impl WriteBehind {
         }
         // Busy: the bytes wait for the next stretch.
         if let Some(thread) = &self.thread
-            && thread.files.try_send(file.clone()).is_ok()
+            && thread
+                .files
+                .try_send((file.clone(), self.drops_cache))
+                .is_ok()
         {
             self.unsynced_bytes = 0;
         }
@@ -68,8 +76,16 @@ impl Drop for WriteBehind {
 impl SyncThread {
     /// None when there can be no thread: then everything is synced at the end.
     fn start() -> Option<SyncThread> {
-        let (files, receiver) = sync_channel::<Arc<dyn File>>(0);
-        let sync_all = move || receiver.iter().try_for_each(|file| file.sync_data());
+        let (files, receiver) = sync_channel::<Stretch>(0);
+        let sync_all = move || {
+            receiver.iter().try_for_each(|(file, drops_cache)| {
+                file.sync_data()?;
+                if drops_cache {
+                    file.drop_cache(0, 0);
+                }
+                Ok(())
+            })
+        };
         let builder = std::thread::Builder::new().name("log-cleaner-sync".to_string());
         builder
             .spawn(sync_all)
