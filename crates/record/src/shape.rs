@@ -6,7 +6,7 @@
 
 use crate::header::{ATTRIBUTES_AT, attributes};
 use crate::varint::{
-    MAX_VARINT_BYTES, MAX_VARLONG_BYTES, encoded, varlong_size_bytes, write_varlong,
+    MAX_VARINT_BYTES, MAX_VARLONG_BYTES, encoded_short, varlong_size_bytes, write_varlong,
 };
 use crate::{
     BATCH_HEADER_BYTES, BatchHeader, BatchSpec, CompressionType, LOG_OVERHEAD, NO_TIMESTAMP,
@@ -251,35 +251,48 @@ pub(crate) fn append_record<T: Tail + ?Sized>(
     offset_delta: i64,
     tail: &T,
 ) -> Result<(), &'static str> {
+    let deltas = (encoded_short(timestamp_delta), encoded_short(offset_delta));
+    // Put together in a register and written at once; what is too much is cut off again.
+    if let (Some(timestamp_delta), Some(offset_delta)) = deltas {
+        let tail_bytes = tail.size_bytes();
+        let length = 1 + (timestamp_delta.bits + offset_delta.bits) as usize / 8 + tail_bytes;
+        if let Ok(length) = i32::try_from(length)
+            && let Some(length) = encoded_short(i64::from(length))
+            && length.bits + timestamp_delta.bits + offset_delta.bits <= 56
+        {
+            let timestamp_at = length.bits + 8;
+            let offset_at = timestamp_at + timestamp_delta.bits;
+            let prefix = length.groups
+                | timestamp_delta.groups << timestamp_at
+                | offset_delta.groups << offset_at;
+            let end = into.len() + (offset_at + offset_delta.bits) as usize / 8;
+            into.reserve(8 + tail_bytes);
+            into.extend_from_slice(&prefix.to_le_bytes());
+            into.truncate(end);
+            tail.append_to(into);
+            return Ok(());
+        }
+    }
+    append_long_record(into, timestamp_delta, offset_delta, tail)
+}
+
+#[inline(never)]
+fn append_long_record<T: Tail + ?Sized>(
+    into: &mut Vec<u8>,
+    timestamp_delta: i64,
+    offset_delta: i64,
+    tail: &T,
+) -> Result<(), &'static str> {
     let length = 1
         + varlong_size_bytes(timestamp_delta)
         + varlong_size_bytes(offset_delta)
         + tail.size_bytes();
     let length = i32::try_from(length).map_err(|_| "a record exceeds 2^31-1 bytes")?;
     into.reserve(MAX_PREFIX_BYTES + length as usize);
-
-    // Put together in registers and written at once; what is too much is cut off again.
-    let length = i64::from(length);
-    let encoded = (
-        encoded(length),
-        encoded(timestamp_delta),
-        encoded(offset_delta),
-    );
-    if let (Some(length), Some(timestamp_delta), Some(offset_delta)) = encoded {
-        let timestamp_at = 8 * (length.1 + 1);
-        let offset_at = timestamp_at + 8 * timestamp_delta.1;
-        let prefix = u128::from(length.0)
-            | u128::from(timestamp_delta.0) << timestamp_at
-            | u128::from(offset_delta.0) << offset_at;
-        let end = into.len() + (length.1 + 1 + timestamp_delta.1 + offset_delta.1) as usize;
-        into.extend_from_slice(&prefix.to_le_bytes());
-        into.truncate(end);
-    } else {
-        write_varlong(into, length);
-        into.push(0);
-        write_varlong(into, timestamp_delta);
-        write_varlong(into, offset_delta);
-    }
+    write_varlong(into, i64::from(length));
+    into.push(0);
+    write_varlong(into, timestamp_delta);
+    write_varlong(into, offset_delta);
     tail.append_to(into);
     Ok(())
 }

@@ -115,7 +115,9 @@ fn copy(
             }
             run.end = end;
         } else {
-            into.extend_from_slice(payload.get(run).unwrap_or_default());
+            if !run.is_empty() {
+                into.extend_from_slice(payload.get(run).unwrap_or_default());
+            }
             run = end..end;
             append_record(into, timestamp_delta, old_offset_delta + offset_shift, tail)?;
         }

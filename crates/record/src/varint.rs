@@ -118,26 +118,27 @@ pub fn write_varlong(into: &mut Vec<u8>, value: i64) {
     into.push(rest as u8);
 }
 
-/// The bytes that [`write_varlong`] writes, the first one lowest, and how many they are; `None` for
-/// more than [`MAX_VARINT_BYTES`].
+/// An encoded number in a register, its first byte lowest.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoded {
+    pub groups: u64,
+    /// Eight times the size in bytes.
+    pub bits: u32,
+}
+
+/// What [`write_varlong`] writes, `None` for more than four bytes.
 #[inline(always)]
-pub fn encoded(value: i64) -> Option<(u64, u32)> {
+pub fn encoded_short(value: i64) -> Option<Encoded> {
     let zigzag = zigzag64(value);
-    if zigzag < 0x80 {
-        return Some((zigzag, 1));
-    }
-    if zigzag >= 1 << (7 * MAX_VARINT_BYTES) {
-        return None;
-    }
-    let at_least = |bits: u32| u32::from(zigzag >= 1 << bits);
-    let size_bytes = 2 + at_least(14) + at_least(21) + at_least(28);
-    let groups = zigzag & 0x7f
-        | (zigzag << 1) & 0x7f00
-        | (zigzag << 2) & 0x7f_0000
-        | (zigzag << 3) & 0x7f00_0000
-        | (zigzag << 4) & 0x7f_0000_0000;
-    let not_last = (1 << (8 * (size_bytes - 1))) - 1;
-    Some((groups | 0x80_8080_8080 & not_last, size_bytes))
+    let group = |index: u32| ((zigzag >> (7 * index)) & 0x7f) << (8 * index);
+    let (groups, bits) = match zigzag {
+        0..0x80 => (zigzag, 8),
+        0x80..0x4000 => (group(0) | group(1) | 0x80, 16),
+        0x4000..0x20_0000 => (group(0) | group(1) | group(2) | 0x8080, 24),
+        0x20_0000..0x1000_0000 => (group(0) | group(1) | group(2) | group(3) | 0x80_8080, 32),
+        _ => return None,
+    };
+    Some(Encoded { groups, bits })
 }
 
 /// Bytes that [`write_varlong`] writes.
@@ -163,4 +164,74 @@ fn unzigzag64(value: u64) -> i64 {
 #[inline(always)]
 fn unzigzag32(value: u32) -> i32 {
     (value >> 1) as i32 ^ -((value & 1) as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Around every power of two, where sizes change.
+    fn edges() -> impl Iterator<Item = i64> {
+        let around = |bits: u32| (-2..=2).map(move |near| (1i64 << bits).wrapping_add(near));
+        let positive = (0..63).flat_map(around);
+        positive
+            .flat_map(|value| [value, -value])
+            .chain([i64::MIN, i64::MAX])
+    }
+
+    #[test]
+    fn every_size_is_written_measured_and_read_back() {
+        for value in edges() {
+            let mut bytes = Vec::new();
+            write_varlong(&mut bytes, value);
+            assert_eq!(bytes.len(), varlong_size_bytes(value), "{value}");
+            let mut rest = &bytes[..];
+            assert_eq!((read_varlong(&mut rest), rest.len()), (Some(value), 0));
+            for cut in 0..bytes.len() {
+                assert_eq!(
+                    read_varlong(&mut &bytes[..cut]),
+                    None,
+                    "{value}, {cut} bytes"
+                );
+            }
+            let Ok(value) = i32::try_from(value) else {
+                continue;
+            };
+            let mut rest = &bytes[..];
+            assert_eq!((read_varint(&mut rest), rest.len()), (Some(value), 0));
+            let length = match value {
+                -1 => Some(Length::Null),
+                _ => usize::try_from(value).ok().map(Length::Bytes),
+            };
+            assert_eq!(read_length(&mut &bytes[..]), length, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_a_register_has_the_bytes_of_one_in_memory() {
+        for value in edges() {
+            let mut bytes = Vec::new();
+            write_varlong(&mut bytes, value);
+            let Some(encoded) = encoded_short(value) else {
+                assert!(bytes.len() > 4, "{value}");
+                continue;
+            };
+            let size_bytes = encoded.bits as usize / 8;
+            assert_eq!(encoded.groups.to_le_bytes()[..size_bytes], bytes, "{value}");
+            assert_eq!(encoded.groups >> encoded.bits, 0, "{value}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_never_end_are_refused() {
+        for size_bytes in [1, 2, 5, 10, 20] {
+            let bytes = vec![0xff; size_bytes];
+            assert_eq!(read_varint(&mut &bytes[..]), None);
+            assert_eq!(read_varlong(&mut &bytes[..]), None);
+        }
+        assert_eq!(
+            read_varint(&mut &[0x80, 0x80, 0x80, 0x80, 0x80, 0][..]),
+            None
+        );
+    }
 }
