@@ -85,9 +85,9 @@ pub fn group_code(error: Option<GroupError>) -> i16 {
 pub fn storage_code(error: &StorageError) -> ErrorCode {
     match error {
         StorageError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        StorageError::CorruptBatch { .. } | StorageError::CorruptSegment { .. } => {
-            ErrorCode::CorruptMessage
-        }
+        StorageError::CorruptBatch { .. }
+        | StorageError::CorruptSegment { .. }
+        | StorageError::CorruptKeyIndex { .. } => ErrorCode::CorruptMessage,
         StorageError::InvalidRecord { .. } | StorageError::KeylessRecord { .. } => {
             ErrorCode::InvalidRecord
         }

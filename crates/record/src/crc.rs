@@ -12,6 +12,33 @@ pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc_fast::crc32_iso_hdlc(bytes)
 }
 
+/// CRC-32C of bytes that come in pieces.
+#[derive(Clone, Debug)]
+pub struct Crc32c(crc_fast::Digest);
+
+impl Crc32c {
+    /// Of nothing yet.
+    pub fn new() -> Crc32c {
+        Crc32c(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Goes on with these bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of everything so far.
+    pub fn value(&self) -> u32 {
+        self.0.finalize() as u32
+    }
+}
+
+impl Default for Crc32c {
+    fn default() -> Crc32c {
+        Crc32c::new()
+    }
+}
+
 /// Compares the vectorised checksum with a bit-by-bit one on a few lengths.
 ///
 /// The implementation picks instructions of the processor at run time; whoever embeds the engine can
@@ -39,4 +66,21 @@ fn bit_by_bit(bytes: &[u8]) -> u32 {
         }
     }
     !state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_the_checksum_of_the_whole() {
+        let bytes: Vec<u8> = (0..1_000u32).map(|i| (i * 7) as u8).collect();
+        for cut in [0, 1, 15, 500, 1_000] {
+            let mut crc = Crc32c::new();
+            crc.update(&bytes[..cut]);
+            crc.update(&bytes[cut..]);
+            assert_eq!(crc.value(), crc32c(&bytes));
+        }
+        assert_eq!(Crc32c::new().value(), 0);
+    }
 }

@@ -49,7 +49,7 @@ mod varint;
 pub use batch::{RecordBatch, RecordBatches, assign_offsets, empty_batch, set_log_append_time};
 pub use builder::{BatchBuilder, BatchSpec, BatchWriter};
 pub use compression::{CompressionType, Compressor, Decompressor};
-pub use crc::{crc32c, crc32c_known_answer};
+pub use crc::{Crc32c, crc32c, crc32c_known_answer};
 pub use error::RecordError;
 pub use header::{
     BATCH_HEADER_BYTES, BatchHeader, LOG_OVERHEAD, MAGIC_V2, NO_PRODUCER_EPOCH, NO_PRODUCER_ID,

@@ -155,15 +155,17 @@ fn splitmix64(state: &mut u64) -> u64 {
 
 fn report(name: &str, log: &Log, stats: &CleanStats, start: &Timer) {
     println!(
-        "{name}: cleaned in {start} (plan {} ms, rewrite {} ms): {} of {} records dead, {} keys, {} passes, \
-         {} MB planned, {} MB read, {} MB written, {} -> {} segments; now {} MB; peak memory {}",
+        "{name}: cleaned in {start} (plan {} ms, rewrite {} ms): {} of {} records dead, {} keys, \
+         {} indexes built from {} MB, {} MB of indexes, {} MB of memory, {} MB read, {} MB written, {} -> {} segments; now {} MB; peak memory {}",
         stats.plan_ms,
         stats.rewrite_ms,
         stats.dead.total(),
         stats.records_planned,
         stats.keys,
-        stats.passes,
-        stats.bytes_planned / 1_000_000,
+        stats.indexes_built,
+        stats.log_bytes_indexed / 1_000_000,
+        stats.index_bytes / 1_000_000,
+        stats.memory_bytes / 1_000_000,
         stats.bytes_read / 1_000_000,
         stats.bytes_written / 1_000_000,
         stats.segments_in,

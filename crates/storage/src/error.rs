@@ -96,6 +96,14 @@ pub enum StorageError {
         position: u64,
         reason: String,
     },
+    /// A key index that can be thrown away and built again.
+    #[error("{file} is corrupt: {reason}")]
+    CorruptKeyIndex {
+        file: String,
+        /// Of its segment.
+        base_offset: i64,
+        reason: String,
+    },
     #[error("{file} is malformed in line {line}: {reason}")]
     CorruptCheckpoint {
         file: String,
@@ -135,6 +143,19 @@ impl StorageError {
         StorageError::CorruptSegment {
             file: file.into(),
             position,
+            reason: reason.into(),
+        }
+    }
+
+    /// Damage of the key index of a segment.
+    pub fn corrupt_key_index(
+        file: impl Into<String>,
+        base_offset: i64,
+        reason: impl Into<String>,
+    ) -> StorageError {
+        StorageError::CorruptKeyIndex {
+            file: file.into(),
+            base_offset,
             reason: reason.into(),
         }
     }

@@ -10,6 +10,7 @@
 //!   orders-0/                                       a partition
 //!     00000000000000000042.log .index .timeindex .txnindex .snapshot
 //!     00000000000000000042.log.cleaned .swap .deleted   being written, swapped in, removed
+//!     00000000000000000042.keyindex                 our index of its keys; Kafka ignores it
 //!     00000000000000000042.replace                  our journal of a swap; Kafka ignores it
 //!     leader-epoch-checkpoint  partition.metadata
 //!   orders-1.9f8d…-delete/                          a partition being deleted
@@ -70,15 +71,26 @@ pub enum SegmentFile {
     TransactionIndex,
     /// Producer state up to the offset in the name, exclusive.
     ProducerSnapshot,
+    /// Which key each record has; ours.
+    KeyIndex,
 }
 
 impl SegmentFile {
-    /// The files of one segment, in the order in which they are renamed.
+    /// The files of one segment that are swapped with it, in the order in which they are renamed.
     pub const OF_SEGMENT: [SegmentFile; 4] = [
         SegmentFile::Log,
         SegmentFile::OffsetIndex,
         SegmentFile::TimeIndex,
         SegmentFile::TransactionIndex,
+    ];
+
+    /// What goes with a segment: its files, and what is derived from them.
+    pub const ALL_OF_SEGMENT: [SegmentFile; 5] = [
+        SegmentFile::Log,
+        SegmentFile::OffsetIndex,
+        SegmentFile::TimeIndex,
+        SegmentFile::TransactionIndex,
+        SegmentFile::KeyIndex,
     ];
 
     /// With its dot.
@@ -89,6 +101,7 @@ impl SegmentFile {
             SegmentFile::TimeIndex => ".timeindex",
             SegmentFile::TransactionIndex => ".txnindex",
             SegmentFile::ProducerSnapshot => ".snapshot",
+            SegmentFile::KeyIndex => ".keyindex",
         }
     }
 }
@@ -182,7 +195,7 @@ pub fn parse_partition_file(name: &str) -> PartitionFile {
     }
     let files = [SegmentFile::ProducerSnapshot]
         .into_iter()
-        .chain(SegmentFile::OF_SEGMENT);
+        .chain(SegmentFile::ALL_OF_SEGMENT);
     for file in files {
         let Some(rest) = rest.strip_prefix(file.extension()) else {
             continue;

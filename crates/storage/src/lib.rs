@@ -34,6 +34,7 @@
 //! - [`LogManager`]: a log directory: opens, creates and deletes logs, ticks, closes.
 //! - [`Log`]: one partition: append, read, sync, retention, and the swap of segments.
 //! - [`segment`]: a stretch of a log: one file of batches and its indexes.
+//! - [`key_index`]: which key each record of a sealed segment has, so that cleanings read no values.
 //! - `cleaner`: log compaction: what may go is decided by pure functions, and done through two calls
 //!   of the log.
 //! - [`dir`]: the only door to the disk, with a simulated disk that can lose power beside the real
@@ -61,6 +62,7 @@ pub mod config;
 pub mod dir;
 pub mod error;
 pub mod file_name;
+pub mod key_index;
 mod lock;
 pub mod log;
 pub mod manager;

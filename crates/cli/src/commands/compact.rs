@@ -339,7 +339,7 @@ fn clean_one(cleaner: &LogCleaner, job: &Job, is_dry_run: bool) -> Row {
                 bytes: bytes_below(&job.log, end),
             },
             dead: stats.dead,
-            bytes_read: stats.bytes_planned + stats.bytes_read,
+            bytes_read: stats.log_bytes_indexed + stats.bytes_read,
             bytes_written: stats.bytes_written,
             ..Row::new(topic_partition, Outcome::Cleaned)
         })

@@ -15,44 +15,44 @@ use lastword_record::{BatchBuilder, BatchSpec, Decompressor};
 use super::choose::DeleteHorizon;
 use super::control::Control;
 use super::group::{GroupFacts, GroupLimits, group};
-use super::key_table::{KeyHasher, KeyTable};
 use super::plan::{Plan, PlanRequest, SegmentPlan, plan};
 use super::progress::Phase;
 use super::retain::Rules;
 use super::rewrite::{Rewrite, VanishedTransactions, discard, rewrite};
 use super::stats::CleanStats;
+use super::status::IsolatedSegment;
 use crate::error::StorageError;
+use crate::key_index::{self, KeyHasher};
 use crate::log::Log;
 use crate::segment::Segment;
 
 /// How often a group is written again because an input went away under it.
 const STALE_LIMIT: u32 = 8;
 
-/// Buffers and tables of a cleaning; they can be kept for the next one.
+/// Buffers of a cleaning; they can be kept for the next one.
 pub struct CleanerResources {
     pub hasher: KeyHasher,
-    pub table: KeyTable,
+    /// For the join of key indexes, and for building one.
+    pub memory_bytes: usize,
     pub decompressor: Decompressor,
     pub builder: BatchBuilder,
-    /// Bytes of one read.
-    pub buffer_bytes: usize,
+    pub read_buffer: Vec<u8>,
     pub write_buffer: Vec<u8>,
 }
 
 impl CleanerResources {
-    /// The table grows with its need, up to `table_bytes`.
+    /// Memory for plans comes on top of that for a batch, decompressed.
     pub fn new(
         hasher: KeyHasher,
-        table_bytes: usize,
-        load_factor: f64,
+        memory_bytes: usize,
         max_decompressed_bytes: usize,
     ) -> CleanerResources {
         CleanerResources {
             hasher,
-            table: KeyTable::new(table_bytes, load_factor),
+            memory_bytes,
             decompressor: Decompressor::new(max_decompressed_bytes),
             builder: BatchBuilder::new(BatchSpec::default()),
-            buffer_bytes: 1 << 20,
+            read_buffer: Vec::new(),
             write_buffer: Vec::new(),
         }
     }
@@ -68,19 +68,39 @@ pub struct CleanRequest {
 }
 
 /// What came of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Cleaned {
     pub stats: CleanStats,
     /// The next first dirty offset, for the checkpoint.
     pub first_dirty_offset: i64,
     /// When the log has something to drop again.
     pub horizon: DeleteHorizon,
+    /// Damaged segments that were left as they are.
+    pub isolated: Vec<IsolatedSegment>,
 }
 
-/// Finds what a cleaning would drop, and changes nothing.
+/// Finds what a cleaning would drop, and changes nothing but key indexes.
 pub fn plan_log(
     log: &Log,
     request: CleanRequest,
+    resources: &mut CleanerResources,
+    control: &Control<'_>,
+) -> Result<Plan, StorageError> {
+    let mut isolated = Vec::new();
+    let mut attempts = Attempts::default();
+    loop {
+        let result = plan_once(log, request, &isolated, resources, control);
+        match result {
+            Err(error) => attempts.repair(log, error, &mut isolated)?,
+            plan => return plan,
+        }
+    }
+}
+
+fn plan_once(
+    log: &Log,
+    request: CleanRequest,
+    isolated: &[(Arc<Segment>, String)],
     resources: &mut CleanerResources,
     control: &Control<'_>,
 ) -> Result<Plan, StorageError> {
@@ -98,7 +118,7 @@ pub fn plan_log(
         &PlanRequest {
             segments: sealed,
             all_segments: segments,
-            first_dirty_offset: request.first_dirty_offset,
+            isolated,
             rules: Rules {
                 pins: &pins,
                 first_uncleanable_offset,
@@ -111,28 +131,107 @@ pub fn plan_log(
     )
 }
 
-/// Cleans a log once.
+/// Cleans a log once. A damaged segment is isolated, and everything else is cleaned.
 pub fn clean_log(
     log: &Log,
     request: CleanRequest,
     resources: &mut CleanerResources,
     control: &Control<'_>,
 ) -> Result<Cleaned, StorageError> {
-    let mut timer = Timer::start();
-    let plan = plan_log(log, request, resources, control)?;
     let mut stats = CleanStats {
         started_ms: request.now_ms,
-        plan_ms: timer.lap_ms(),
-        passes: plan.passes,
-        keys: plan.keys,
-        records_planned: plan.records,
-        dead: plan.dead,
-        bytes_planned: plan.bytes,
         ..CleanStats::default()
     };
+    let mut isolated = Vec::new();
+    let mut attempts = Attempts::default();
+    loop {
+        match clean_once(log, request, &isolated, resources, control, &mut stats) {
+            Err(error) => attempts.repair(log, error, &mut isolated)?,
+            cleaned => return cleaned,
+        }
+    }
+}
+
+/// How often a cleaning was begun again.
+#[derive(Default)]
+struct Attempts(u32);
+
+impl Attempts {
+    /// Takes what was in the way out of the way: a damaged segment is isolated, a damaged key index removed. Any other
+    /// error is answered.
+    fn repair(
+        &mut self,
+        log: &Log,
+        error: StorageError,
+        isolated: &mut Vec<(Arc<Segment>, String)>,
+    ) -> Result<(), StorageError> {
+        let segments = log.segments();
+        self.0 += 1;
+        if self.0 as usize > 2 * segments.len() + 2 {
+            return Err(error);
+        }
+        match &error {
+            StorageError::CorruptSegment {
+                file,
+                position,
+                reason,
+            } => {
+                let is_known =
+                    |it: &&Arc<Segment>| isolated.iter().any(|(known, _)| Arc::ptr_eq(known, it));
+                let damaged = segments
+                    .iter()
+                    .find(|it| it.log_path() == *file && !is_known(it));
+                let Some(segment) = damaged else {
+                    return Err(error);
+                };
+                isolated.push((segment.clone(), format!("at position {position}: {reason}")));
+                Ok(())
+            }
+            StorageError::CorruptKeyIndex { base_offset, .. } => {
+                tracing::warn!(%error, "a key index is damaged and is built again");
+                match segments.iter().find(|it| it.base_offset() == *base_offset) {
+                    Some(segment) => key_index::discard(log, segment),
+                    None => Err(error),
+                }
+            }
+            // A segment has left the log before its index was built.
+            StorageError::Stale => Ok(()),
+            _ => Err(error),
+        }
+    }
+}
+
+fn clean_once(
+    log: &Log,
+    request: CleanRequest,
+    isolated: &[(Arc<Segment>, String)],
+    resources: &mut CleanerResources,
+    control: &Control<'_>,
+    stats: &mut CleanStats,
+) -> Result<Cleaned, StorageError> {
+    let mut timer = Timer::start();
+    let plan = plan_once(log, request, isolated, resources, control)?;
+    stats.plan_ms += timer.lap_ms();
+    stats.keys = plan.keys;
+    stats.records_planned = plan.records;
+    stats.dead = plan.dead;
+    stats.dead_bytes = plan.dead_bytes();
+    stats.indexes_built += plan.indexes_built;
+    stats.log_bytes_indexed += plan.log_bytes_read;
+    stats.index_passes = stats.index_passes.max(plan.index_passes);
+    stats.index_bytes = plan.index_bytes;
+    stats.memory_bytes = stats.memory_bytes.max(plan.memory_bytes);
+    let isolated = plan.segments.iter().filter_map(|planned| {
+        Some(IsolatedSegment {
+            file: planned.segment.log_path(),
+            damage: planned.damage.clone()?,
+        })
+    });
+    let isolated: Vec<IsolatedSegment> = isolated.collect();
+    stats.segments_isolated = isolated.len() as u32;
     let changed = plan.segments.iter().filter(|it| it.is_changed());
-    // Read whole, and what lives is written.
-    let bytes = changed.map(|it| (2 * u64::from(it.size_bytes)).saturating_sub(it.dead_bytes()));
+    // At most: read whole, and what lives is written.
+    let bytes = changed.map(|it| u64::from(it.size_bytes) + it.live_bytes());
     control.progress.begin(Phase::Rewriting, bytes.sum());
     let mut vanished = VanishedTransactions::default();
     for range in groups(log, &plan) {
@@ -141,21 +240,20 @@ pub fn clean_log(
         if let [segment] = planned.as_slice()
             && !segment.is_changed()
         {
-            stats.segments_untouched += 1;
+            stats.segments_untouched += u32::from(!segment.is_isolated());
             continue;
         }
         clean_group(
             log,
             request,
-            &plan,
             planned,
             resources,
             control,
             &mut vanished,
-            &mut stats,
+            stats,
         )?;
     }
-    stats.rewrite_ms = timer.lap_ms();
+    stats.rewrite_ms += timer.lap_ms();
 
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
     let is_new_needed = stats.horizons_stamped > 0 || vanished.any;
@@ -164,13 +262,14 @@ pub fn clean_log(
         .into_iter()
         .chain(is_new_needed.then_some(new_horizon_ms));
     Ok(Cleaned {
-        stats,
+        stats: *stats,
         first_dirty_offset: request
             .first_dirty_offset
             .max(request.first_uncleanable_offset),
         horizon: horizons
             .min()
             .map_or(DeleteHorizon::None, DeleteHorizon::At),
+        isolated,
     })
 }
 
@@ -187,10 +286,11 @@ fn groups(log: &Log, plan: &Plan) -> Vec<std::ops::Range<usize>> {
         .map(|planned| GroupFacts {
             base_offset: planned.segment.base_offset(),
             next_offset: planned.segment.next_offset(),
-            live_bytes: u64::from(planned.size_bytes) - planned.dead_bytes(),
+            live_bytes: planned.live_bytes(),
             index_bytes: planned.segment.index_size_bytes(),
             time_index_bytes: planned.segment.time_index_size_bytes(),
             is_changed: planned.is_changed(),
+            is_isolated: planned.is_isolated(),
         })
         .collect();
     let limits = GroupLimits {
@@ -200,14 +300,9 @@ fn groups(log: &Log, plan: &Plan) -> Vec<std::ops::Range<usize>> {
     group(&facts, limits)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the state of one cleaning, handed down one level"
-)]
 fn clean_group(
     log: &Log,
     request: CleanRequest,
-    plan: &Plan,
     mut planned: Vec<&SegmentPlan>,
     resources: &mut CleanerResources,
     control: &Control<'_>,
@@ -225,7 +320,6 @@ fn clean_group(
         let pins = log.producer_pins(request.now_ms);
         let rewriting = Rewrite {
             log,
-            plan,
             rules: Rules {
                 pins: &pins,
                 first_uncleanable_offset: request.first_uncleanable_offset,

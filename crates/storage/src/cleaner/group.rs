@@ -2,8 +2,9 @@
 //!
 //! Going from old to new, a segment joins the group before it while the survivors of both fit one segment, their index
 //! entries fit one index, and their offsets lie within 2^31. Sizes are what the plan says will survive, so that very
-//! dirty segments do not leave a row of tiny ones. A segment without anything to change joins only segments of about its
-//! own size: merging then costs each byte a fixed number of copies, not one with every cleaning.
+//! dirty segments do not leave a row of tiny ones. A segment without anything to change is left alone; a small one joins
+//! segments of about its own size: merging then costs each byte a fixed number of copies, not one with every cleaning.
+//! A damaged segment is never touched.
 //!
 //! A group of one segment with nothing to change is not touched at all.
 
@@ -11,6 +12,9 @@ use std::ops::Range;
 
 /// How much larger than its neighbours an unchanged segment may be and still be copied to be merged with them.
 const LOPSIDED: u64 = 2;
+
+/// An unchanged segment of at least one in so many parts of `segment.bytes` is left alone.
+const LARGE: u64 = 8;
 
 /// What grouping has to know of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct GroupFacts {
     pub index_bytes: u64,
     pub time_index_bytes: u64,
     pub is_changed: bool,
+    /// Left as it is, alone.
+    pub is_isolated: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +61,11 @@ fn joins(group: &GroupFacts, next: &GroupFacts, limits: GroupLimits) -> bool {
     let fits_bytes = group.live_bytes + next.live_bytes <= limits.segment_bytes
         && group.index_bytes + next.index_bytes <= limits.index_bytes
         && group.time_index_bytes + next.time_index_bytes <= limits.index_bytes;
+    let is_large = |it: &GroupFacts| !it.is_changed && it.live_bytes > limits.segment_bytes / LARGE;
     let is_lopsided = !next.is_changed && next.live_bytes > LOPSIDED * group.live_bytes
         || !group.is_changed && group.live_bytes > LOPSIDED * next.live_bytes;
-    fits_offsets && fits_bytes && !is_lopsided
+    let is_fixed = |it: &GroupFacts| it.is_isolated || is_large(it);
+    fits_offsets && fits_bytes && !is_lopsided && !is_fixed(group) && !is_fixed(next)
 }
 
 fn add(group: &mut GroupFacts, next: &GroupFacts) {
@@ -85,6 +93,7 @@ mod tests {
             index_bytes: 8,
             time_index_bytes: 12,
             is_changed,
+            is_isolated: false,
         }
     }
 
@@ -131,16 +140,34 @@ mod tests {
 
     #[test]
     fn an_unchanged_segment_is_not_copied_for_the_sake_of_a_small_one() {
-        let segments = [segment(0, 60, false), segment(10, 5, true)];
+        // A large one, whatever its neighbours are.
+        let segments = [
+            segment(0, 30, true),
+            segment(10, 13, false),
+            segment(20, 30, true),
+        ];
+        assert_eq!(group(&segments, LIMITS), [0..1, 1..2, 2..3]);
+        // A small one, unless they have its size.
+        let segments = [segment(0, 12, false), segment(10, 5, true)];
         assert_eq!(group(&segments, LIMITS).len(), 2);
         let segments = [
             segment(0, 5, true),
-            segment(10, 60, false),
-            segment(20, 30, true),
+            segment(10, 12, false),
+            segment(20, 8, true),
         ];
         assert_eq!(group(&segments, LIMITS), [0..1, 1..3]);
         let segments = [segment(0, 60, true), segment(10, 5, false)];
         assert_eq!(group(&segments, LIMITS).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_segment_stays_alone() {
+        let damaged = GroupFacts {
+            is_isolated: true,
+            ..segment(10, 1, false)
+        };
+        let segments = [segment(0, 1, true), damaged, segment(20, 1, true)];
+        assert_eq!(group(&segments, LIMITS), [0..1, 1..2, 2..3]);
     }
 
     #[test]

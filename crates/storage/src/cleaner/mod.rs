@@ -21,10 +21,11 @@ pub mod choose;
 mod clean;
 mod control;
 mod group;
-mod key_table;
+mod join;
 mod ordinal_set;
 mod plan;
 mod progress;
+mod range_reader;
 mod retain;
 mod rewrite;
 mod secret;
@@ -40,15 +41,15 @@ use std::thread::JoinHandle;
 
 use lastword_record::TopicPartition;
 
+pub use crate::key_index::{KeyHash, KeyHasher};
 pub use choose::{Bounds, DeleteHorizon, Limit, Reason, Trigger};
 pub use clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
 pub use control::Control;
-pub use key_table::{KeyHash, KeyHasher};
 pub use plan::{Plan, SegmentPlan};
 pub use progress::{Phase, Progress, ProgressView};
 pub use secret::key_hasher;
 pub use stats::{CleanStats, DeadRecords};
-pub use status::{CleanerState, LogStatus};
+pub use status::{CleanerState, IsolatedSegment, LogStatus};
 pub use throttle::Throttle;
 
 use worker::{Shared, Work};
@@ -70,7 +71,7 @@ pub struct DryRun {
     pub bounds: Bounds,
     pub dead: DeadRecords,
     pub records: u64,
-    /// Estimated from the mean record size of each segment.
+    /// What the dead records take uncompressed, and the batches that go with them.
     pub dead_bytes: u64,
     pub bytes: u64,
 }

@@ -32,6 +32,16 @@ impl OrdinalSet {
         is_new
     }
 
+    /// Adds all ordinals of the range; answers how many are new.
+    pub fn insert_all(&mut self, range: Range<u64>) -> u64 {
+        range.map(|ordinal| u64::from(self.insert(ordinal))).sum()
+    }
+
+    /// Bytes of memory.
+    pub fn memory_bytes(&self) -> u64 {
+        (self.words.len() * 8) as u64
+    }
+
     pub fn contains(&self, ordinal: u64) -> bool {
         self.words
             .get((ordinal >> 6) as usize)
@@ -74,6 +84,20 @@ impl OrdinalSet {
         self.count_in_without(0..(self.words.len() as u64) << 6, other)
     }
 
+    /// The members in the range, ascending.
+    pub fn iter_in(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
+        let first = range.start >> 6;
+        self.words_in(range)
+            .zip(first..)
+            .flat_map(|(mut word, index)| {
+                std::iter::from_fn(move || {
+                    let bit = word.trailing_zeros();
+                    word &= word.wrapping_sub(1);
+                    (bit < 64).then_some((index << 6) + u64::from(bit))
+                })
+            })
+    }
+
     /// The words that the range touches, with the bits outside it cleared.
     fn words_in(&self, range: Range<u64>) -> impl Iterator<Item = u64> + '_ {
         let first = (range.start >> 6) as usize;
@@ -114,6 +138,19 @@ mod tests {
         assert_eq!(set.count_in(129..100_000), 1);
         assert_eq!(set.count_in(90_000..100_000), 0);
         assert!(set.contains(1000) && !set.contains(999) && !set.contains(1 << 31));
+    }
+
+    #[test]
+    fn members_of_a_range_come_in_order() {
+        let mut set = OrdinalSet::default();
+        assert_eq!(set.insert_all(60..70), 10);
+        assert_eq!(set.insert_all(65..72), 2);
+        assert_eq!(
+            set.iter_in(0..1_000).collect::<Vec<_>>(),
+            (60..72).collect::<Vec<_>>()
+        );
+        assert_eq!(set.iter_in(63..65).collect::<Vec<_>>(), [63, 64]);
+        assert_eq!(set.iter_in(100..200).count(), 0);
     }
 
     #[test]

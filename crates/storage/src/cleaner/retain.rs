@@ -6,8 +6,7 @@
 
 use std::collections::HashMap;
 
-use lastword_record::BatchHeader;
-
+use crate::key_index::IndexedBatch;
 use crate::producer_state::ProducerPin;
 
 /// What becomes of a batch.
@@ -41,41 +40,42 @@ pub struct Rules<'a> {
 }
 
 /// Decides on one batch.
-pub fn fate(header: &BatchHeader, plan: BatchPlan, rules: &Rules<'_>) -> Fate {
+pub fn fate(batch: &IndexedBatch, plan: BatchPlan, rules: &Rules<'_>) -> Fate {
     if plan.live_records == 0 {
-        return if is_kept_when_empty(header, rules) {
+        return if is_kept_when_empty(batch, rules) {
             Fate::KeepEmpty
         } else {
             Fate::Drop
         };
     }
-    let is_whole = u64::try_from(header.record_count) == Ok(plan.live_records);
+    let is_whole = u64::from(batch.record_count) == plan.live_records;
     if is_whole && !plan.needs_horizon {
         return Fate::Copy;
     }
     // A horizon is set once: it is neither extended nor shortened, whatever the configuration says by now.
     let new = plan.needs_horizon.then_some(rules.new_horizon_ms);
     Fate::Rebuild {
-        delete_horizon_ms: header.delete_horizon_ms().or(new),
+        delete_horizon_ms: batch.delete_horizon_ms.or(new),
     }
 }
 
 /// Whether the header stays when no record does.
-pub fn is_kept_when_empty(header: &BatchHeader, rules: &Rules<'_>) -> bool {
-    is_last_of_producer(header, rules.pins)
-        || header.next_offset() == rules.first_uncleanable_offset
+pub fn is_kept_when_empty(batch: &IndexedBatch, rules: &Rules<'_>) -> bool {
+    is_last_of_producer(batch, rules.pins)
+        || batch.last_offset.saturating_add(1) == rules.first_uncleanable_offset
 }
 
-fn is_last_of_producer(header: &BatchHeader, pins: &HashMap<i64, ProducerPin>) -> bool {
-    if !header.has_producer_id() {
+/// Whether this batch is what is known of its producer.
+pub fn is_last_of_producer(batch: &IndexedBatch, pins: &HashMap<i64, ProducerPin>) -> bool {
+    let Some((producer_id, epoch)) = batch.producer else {
         return false;
-    }
-    let Some(pin) = pins.get(&header.producer_id) else {
+    };
+    let Some(pin) = pins.get(&producer_id) else {
         return false;
     };
     match pin.last_data_offset {
-        Some(last_data_offset) => header.last_offset() == last_data_offset,
+        Some(last_data_offset) => batch.last_offset == last_data_offset,
         // Only a marker is known of this producer: the one of its epoch fences older ones.
-        None => header.is_control() && header.producer_epoch == pin.epoch,
+        None => batch.is_control && epoch == pin.epoch,
     }
 }

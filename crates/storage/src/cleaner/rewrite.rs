@@ -1,8 +1,10 @@
 //! Writes what survives of a group of segments into new ones.
 //!
-//! Batches without a dead record are copied byte for byte; the others are rebuilt from their survivors and keep base
-//! offset, last offset, sequences, codec and timestamp type. Every batch, copied or rebuilt, is first checked against
-//! its CRC: bit rot is reported with its place and never gets a valid checksum.
+//! The key index says where each batch is and which of its records are dead, so batches without a survivor are not read
+//! at all. Batches without a dead record are copied byte for byte; the others are rebuilt from their survivors and keep
+//! base offset, last offset, sequences, codec and timestamp type. Every batch that is read, copied or rebuilt, is first
+//! checked against its CRC and compared with the index: bit rot is reported with its place and never gets a valid
+//! checksum, and an index that is not of this log removes no record.
 //!
 //! Outputs are written in slices of a megabyte, sealed and synced, and carry the time of change of the last input, by
 //! which retention judges records without timestamps. They are named `.cleaned` until the log takes them over.
@@ -11,20 +13,25 @@
 
 use std::collections::HashSet;
 
-use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, empty_batch};
+use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, RecordError, empty_batch};
 
 use super::clean::CleanerResources;
 use super::control::Control;
 use super::ordinal_set::OrdinalSet;
-use super::plan::{Plan, SegmentPlan};
+use super::plan::{BATCHES_BUFFER_BYTES, SegmentPlan};
+use super::range_reader::RangeReader;
 use super::retain::{BatchPlan, Fate, Rules, fate};
 use super::stats::CleanStats;
 use super::write_behind::WriteBehind;
 use crate::error::StorageError;
 use crate::file_name;
+use crate::key_index::{Batches, IndexedBatch};
 use crate::log::Log;
 use crate::segment::{AbortedTransaction, Segment};
 
+/// Batches that are decided on before any of them is read.
+const WINDOW_BATCHES: usize = 4096;
+const WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes collected before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 /// A log file never exceeds this, whatever the configuration.
@@ -40,18 +47,18 @@ pub struct VanishedTransactions {
 }
 
 impl VanishedTransactions {
-    fn see(&mut self, header: &BatchHeader, fate: Fate) {
-        if !header.is_transactional() {
+    fn see(&mut self, batch: &IndexedBatch, fate: Fate) {
+        let (true, Some((producer_id, _))) = (batch.is_transactional, batch.producer) else {
             return;
-        }
-        if header.is_control() {
-            let is_dropped = self.dropped.remove(&header.producer_id);
-            let has_survived = self.survived.remove(&header.producer_id);
+        };
+        if batch.is_control {
+            let is_dropped = self.dropped.remove(&producer_id);
+            let has_survived = self.survived.remove(&producer_id);
             self.any |= is_dropped && !has_survived && fate != Fate::Drop;
         } else if fate == Fate::Drop {
-            self.dropped.insert(header.producer_id);
+            self.dropped.insert(producer_id);
         } else {
-            self.survived.insert(header.producer_id);
+            self.survived.insert(producer_id);
         }
     }
 }
@@ -59,7 +66,6 @@ impl VanishedTransactions {
 /// What a rewriting needs beside the group itself.
 pub struct Rewrite<'a> {
     pub log: &'a Log,
-    pub plan: &'a Plan,
     pub rules: Rules<'a>,
     pub now_ms: i64,
     pub segment_bytes: u64,
@@ -111,6 +117,12 @@ pub fn discard(outputs: Vec<Segment>) {
     }
 }
 
+/// A batch, and what becomes of it.
+struct Step {
+    batch: IndexedBatch,
+    fate: Fate,
+}
+
 fn fill(
     rewrite: &Rewrite<'_>,
     group: &[&SegmentPlan],
@@ -120,88 +132,124 @@ fn fill(
     vanished: &mut VanishedTransactions,
     stats: &mut CleanStats,
 ) -> Result<(), StorageError> {
+    let mut steps = Vec::new();
     for planned in group {
-        let segment = &planned.segment;
         outputs.begin_input(planned)?;
-        let mut scan = segment.scan(0, planned.size_bytes, resources.buffer_bytes);
-        let mut first_ordinal = 0;
-        while let Some((position, batch)) = scan.next_batch()? {
-            let corrupt = |error: lastword_record::RecordError| {
-                StorageError::corrupt_segment(
-                    segment.log_path(),
-                    u64::from(position),
-                    error.to_string(),
-                )
-            };
-            control.charge(batch.bytes().len() as u64)?;
-            batch.verify_crc().map_err(corrupt)?;
-            let header = batch.header();
-            let ordinals =
-                first_ordinal..first_ordinal + u64::from(header.record_count.unsigned_abs());
-            let fate = fate(
-                header,
-                batch_plan(rewrite.plan, planned, header, ordinals.clone()),
-                &rewrite.rules,
-            );
-            vanished.see(header, fate);
-            stats.bytes_read += batch.bytes().len() as u64;
-            match fate {
-                Fate::Drop => stats.batches_dropped += 1,
-                Fate::KeepEmpty => {
-                    stats.batches_emptied += 1;
-                    let bytes = empty_batch(header);
-                    let empty = BatchHeader::parse(&bytes).map_err(corrupt)?;
-                    outputs.add_bytes(&bytes, empty)?;
-                }
-                Fate::Copy => {
-                    stats.batches_copied += 1;
-                    stats.records_written += ordinals.end - ordinals.start;
-                    outputs.add_bytes(batch.bytes(), *header)?;
-                }
-                Fate::Rebuild { delete_horizon_ms } => {
-                    outputs.make_room(batch.bytes().len(), header)?;
-                    let rebuilt = rebuild(
-                        &batch,
-                        delete_horizon_ms,
-                        &planned.dead,
-                        first_ordinal,
-                        resources,
-                        &mut outputs.pending,
-                    )
-                    .map_err(corrupt)?;
-                    stats.batches_rebuilt += 1;
-                    stats.records_written += u64::from(rebuilt.record_count.unsigned_abs());
-                    if header.delete_horizon_ms().is_none() && delete_horizon_ms.is_some() {
-                        stats.horizons_stamped += planned
-                            .to_stamp
-                            .count_in_without(ordinals.clone(), &planned.dead);
-                    }
-                    outputs.added(rebuilt)?;
-                }
+        let Some(index) = &planned.index else {
+            continue;
+        };
+        let mut batches = index.batches(BATCHES_BUFFER_BYTES);
+        let mut reader = RangeReader::new(planned, std::mem::take(&mut resources.read_buffer));
+        while next_steps(&mut batches, planned, &rewrite.rules, &mut steps)? {
+            for step in &steps {
+                vanished.see(&step.batch, step.fate);
             }
-            first_ordinal = ordinals.end;
+            let wanted = steps.iter().filter(|step| step.fate != Fate::Drop);
+            reader.expect(wanted.map(|step| step.batch.position..step.batch.end()));
+            for step in &steps {
+                run(
+                    step,
+                    planned,
+                    &mut reader,
+                    resources,
+                    control,
+                    outputs,
+                    stats,
+                )?;
+            }
         }
+        stats.bytes_read += reader.bytes_read();
+        resources.read_buffer = reader.into_buffer();
     }
     Ok(())
 }
 
-fn batch_plan(
-    plan: &Plan,
+/// Decides on the batches that come next; none are left when it answers false.
+fn next_steps(
+    batches: &mut Batches,
     planned: &SegmentPlan,
-    header: &BatchHeader,
-    ordinals: std::ops::Range<u64>,
-) -> BatchPlan {
-    if plan.aborted.contains(header) {
-        return BatchPlan {
-            live_records: 0,
-            needs_horizon: false,
+    rules: &Rules<'_>,
+    steps: &mut Vec<Step>,
+) -> Result<bool, StorageError> {
+    steps.clear();
+    let mut bytes = 0;
+    while steps.len() < WINDOW_BATCHES && bytes < WINDOW_BYTES {
+        let Some(batch) = batches.next_batch()? else {
+            break;
         };
+        let ordinals = batch.ordinals();
+        let dead_records = planned.dead.count_in(ordinals.clone());
+        let batch_plan = BatchPlan {
+            live_records: u64::from(batch.record_count) - dead_records,
+            needs_horizon: planned.to_stamp.count_in_without(ordinals, &planned.dead) > 0,
+        };
+        let fate = fate(&batch, batch_plan, rules);
+        if fate != Fate::Drop {
+            bytes += u64::from(batch.size_bytes);
+        }
+        steps.push(Step { batch, fate });
     }
-    let dead_records = planned.dead.count_in(ordinals.clone());
-    BatchPlan {
-        live_records: ordinals.end - ordinals.start - dead_records,
-        needs_horizon: planned.to_stamp.count_in_without(ordinals, &planned.dead) > 0,
+    Ok(!steps.is_empty())
+}
+
+/// Does what was decided.
+fn run(
+    step: &Step,
+    planned: &SegmentPlan,
+    reader: &mut RangeReader<'_>,
+    resources: &mut CleanerResources,
+    control: &Control<'_>,
+    outputs: &mut Outputs<'_>,
+    stats: &mut CleanStats,
+) -> Result<(), StorageError> {
+    let indexed = &step.batch;
+    if step.fate == Fate::Drop {
+        stats.batches_dropped += 1;
+        return Ok(());
     }
+    let batch = reader.batch(indexed, control)?;
+    let corrupt = |error: RecordError| {
+        let position = u64::from(indexed.position);
+        StorageError::corrupt_segment(planned.segment.log_path(), position, error.to_string())
+    };
+    let header = batch.header();
+    match step.fate {
+        Fate::Drop => {}
+        Fate::KeepEmpty => {
+            stats.batches_emptied += 1;
+            let bytes = empty_batch(header);
+            let empty = BatchHeader::parse(&bytes).map_err(corrupt)?;
+            outputs.add_bytes(&bytes, empty)?;
+        }
+        Fate::Copy => {
+            stats.batches_copied += 1;
+            stats.records_written += u64::from(indexed.record_count);
+            outputs.add_bytes(batch.bytes(), *header)?;
+        }
+        Fate::Rebuild { delete_horizon_ms } => {
+            outputs.make_room(batch.bytes().len(), header)?;
+            let first_ordinal = u64::from(indexed.first_ordinal);
+            let rebuilt = rebuild(
+                &batch,
+                delete_horizon_ms,
+                &planned.dead,
+                first_ordinal,
+                resources,
+                &mut outputs.pending,
+            )
+            .map_err(corrupt)?;
+            stats.batches_rebuilt += 1;
+            stats.records_written += u64::from(rebuilt.record_count.unsigned_abs());
+            if header.delete_horizon_ms().is_none() && delete_horizon_ms.is_some() {
+                let stamped = planned
+                    .to_stamp
+                    .count_in_without(indexed.ordinals(), &planned.dead);
+                stats.horizons_stamped += stamped;
+            }
+            outputs.added(rebuilt)?;
+        }
+    }
+    Ok(())
 }
 
 /// Appends the survivors of a batch to `out` as one batch.
@@ -212,7 +260,7 @@ fn rebuild(
     first_ordinal: u64,
     resources: &mut CleanerResources,
     out: &mut Vec<u8>,
-) -> Result<BatchHeader, lastword_record::RecordError> {
+) -> Result<BatchHeader, RecordError> {
     let CleanerResources {
         decompressor,
         builder,

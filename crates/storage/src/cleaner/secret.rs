@@ -8,7 +8,7 @@ use crate::dir::{self, Dir};
 use crate::error::StorageError;
 use crate::file_name;
 
-use super::key_table::KeyHasher;
+use crate::key_index::KeyHasher;
 
 const SECRET_BYTES: usize = 16;
 

@@ -33,14 +33,22 @@ pub struct CleanStats {
     pub started_ms: i64,
     pub plan_ms: u64,
     pub rewrite_ms: u64,
-    /// Passes over the dirty section; more than one when the keys did not fit the table.
-    pub passes: u32,
-    /// Different keys in the dirty section.
+    /// Different keys.
     pub keys: u64,
     pub records_planned: u64,
     pub dead: DeadRecords,
-    pub bytes_planned: u64,
-    /// Bytes of the segments that were rewritten, and of what replaced them.
+    /// Bytes that the dead records take uncompressed, and those of batches that go with them.
+    pub dead_bytes: u64,
+    /// Key indexes that had to be built first, and the bytes of log that were read for them.
+    pub indexes_built: u32,
+    pub log_bytes_indexed: u64,
+    /// The most passes over a segment that took; more than one when its keys did not fit the memory.
+    pub index_passes: u32,
+    /// Bytes of the key indexes of all segments planned.
+    pub index_bytes: u64,
+    /// The most memory that the plan took.
+    pub memory_bytes: u64,
+    /// Bytes of log read for rewriting, and written.
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub records_written: u64,
@@ -52,6 +60,8 @@ pub struct CleanStats {
     pub segments_out: u32,
     /// Clean already: neither read for rewriting nor written.
     pub segments_untouched: u32,
+    /// Damaged, and left as they are.
+    pub segments_isolated: u32,
     /// Tombstones and markers that got a delete horizon.
     pub horizons_stamped: u64,
 }

@@ -21,6 +21,15 @@ pub enum CleanerState {
     },
 }
 
+/// A damaged segment that is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IsolatedSegment {
+    /// Its `.log`, in the log directory.
+    pub file: String,
+    /// What is wrong, and at which position.
+    pub damage: String,
+}
+
 /// A log as the cleaner sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogStatus {
@@ -34,6 +43,8 @@ pub struct LogStatus {
     pub first_dirty_offset: Option<i64>,
     pub horizon: DeleteHorizon,
     pub last_stats: Option<CleanStats>,
+    /// Damaged segments that the last cleaning left as they are.
+    pub isolated_segments: Vec<IsolatedSegment>,
     /// What failed last, and when; none after a success.
     pub last_error: Option<(i64, String)>,
     /// Failures without a success between them.
@@ -51,13 +62,15 @@ pub(super) struct Notes {
     pub failures: u32,
     pub last_error: Option<(i64, String)>,
     pub last_stats: Option<CleanStats>,
+    pub isolated_segments: Vec<IsolatedSegment>,
     pub cleanings: u64,
     pub reason: Option<Reason>,
     pub bounds: Option<Bounds>,
 }
 
 impl Notes {
-    pub fn succeed(&mut self, stats: CleanStats) {
+    pub fn succeed(&mut self, stats: CleanStats, isolated_segments: Vec<IsolatedSegment>) {
+        self.isolated_segments = isolated_segments;
         self.in_progress = None;
         self.retry_at_ms = None;
         self.failures = 0;
@@ -106,7 +119,7 @@ mod tests {
         }
         assert_eq!(waits[..4], [1_000, 2_000, 4_000, 8_000]);
         assert!(waits[12..].iter().all(|wait_ms| *wait_ms == LAST_RETRY_MS));
-        notes.succeed(CleanStats::default());
+        notes.succeed(CleanStats::default(), Vec::new());
         assert_eq!(notes.state(), CleanerState::Idle);
         assert_eq!(notes.fail("no".to_string(), 5), 1_005);
     }

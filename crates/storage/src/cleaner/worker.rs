@@ -18,21 +18,20 @@ use super::choose::{
 };
 use super::clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
 use super::control::Control;
-use super::key_table::KeyHasher;
 use super::plan::Plan;
 use super::progress::Progress;
 use super::secret::key_hasher;
 use super::stats::CleanStats;
-use super::status::{LogStatus, Notes};
+use super::status::{IsolatedSegment, LogStatus, Notes};
 use super::throttle::Throttle;
 use crate::config::CleanerConfig;
 use crate::error::StorageError;
+use crate::key_index::KeyHasher;
 use crate::lock::lock;
 use crate::log::Log;
 use crate::manager::LogManager;
 use crate::segment::Segment;
 
-const SMALLEST_READ_BYTES: usize = 64 << 10;
 /// The part of the memory for planning that a cleaning between two steps of another gets: one in so many.
 const INLINE_SHARE: u64 = 8;
 
@@ -290,8 +289,15 @@ impl Shared {
         });
         let result = result.and_then(|cleaned| self.remember(log, cleaned));
         match &result {
-            Ok(stats) => {
-                self.note(log.topic_partition(), |notes| notes.succeed(*stats));
+            Ok(Cleaned {
+                stats, isolated, ..
+            }) => {
+                for IsolatedSegment { file, damage } in isolated {
+                    tracing::error!(partition = %log.topic_partition(), file, damage, "a damaged segment is left as it is, everything else was cleaned");
+                }
+                self.note(log.topic_partition(), |notes| {
+                    notes.succeed(*stats, isolated.clone())
+                });
                 report(log, bounds, stats);
             }
             // Stopped or deleted: nobody's fault, and nothing to wait for.
@@ -309,7 +315,7 @@ impl Shared {
                 tracing::error!(partition = %log.topic_partition(), %error, wait_ms, "cleaning failed and is tried again later");
             }
         }
-        result
+        result.map(|cleaned| cleaned.stats)
     }
 
     /// Finds what a cleaning would drop.
@@ -325,7 +331,7 @@ impl Shared {
     }
 
     /// Writes the checkpoints of a log that was cleaned.
-    fn remember(&self, log: &Log, cleaned: Cleaned) -> Result<CleanStats, StorageError> {
+    fn remember(&self, log: &Log, cleaned: Cleaned) -> Result<Cleaned, StorageError> {
         let topic_partition = log.topic_partition();
         // Deleted and created anew since, the name is another log's.
         let is_there = |other: &TopicPartition| {
@@ -337,7 +343,7 @@ impl Shared {
             .set_first_dirty_offsets(&[offset], is_there)?;
         self.checkpoints
             .set_horizon(topic_partition, cleaned.horizon, is_there)?;
-        Ok(cleaned.stats)
+        Ok(cleaned)
     }
 
     /// Judges logs, and notes why each is not being cleaned.
@@ -484,6 +490,7 @@ impl Shared {
                     first_dirty_offset: self.checkpoints.first_dirty_offset(&topic_partition),
                     horizon: self.checkpoints.horizon(&topic_partition),
                     last_stats: notes.last_stats,
+                    isolated_segments: notes.isolated_segments,
                     last_error: notes.last_error,
                     failures: notes.failures,
                     cleanings: notes.cleanings,
@@ -525,17 +532,13 @@ impl Shared {
         let mut config = lock(&self.config).clone();
         config.dedupe_buffer_size_bytes = work.share_of(config.dedupe_buffer_size_bytes);
         let threads = u64::from(config.threads.max(1));
-        let table_bytes =
+        let memory_bytes =
             usize::try_from(config.dedupe_buffer_size_bytes / threads).unwrap_or(usize::MAX);
-        let mut resources = CleanerResources::new(
+        CleanerResources::new(
             self.hasher.clone(),
-            table_bytes,
-            config.io_buffer_load_factor,
+            memory_bytes,
             self.manager.config().max_decompressed_bytes,
-        );
-        let buffer_bytes = u64::from(config.io_buffer_size_bytes) / threads;
-        resources.buffer_bytes = (buffer_bytes as usize).max(SMALLEST_READ_BYTES);
-        resources
+        )
     }
 
     fn control<'a>(&'a self, log: &'a Log, progress: &'a Progress) -> Control<'a> {
@@ -570,9 +573,12 @@ fn report(log: &Log, bounds: &Bounds, stats: &CleanStats) {
         from = bounds.first_dirty_offset,
         to = bounds.first_uncleanable_offset,
         dead = stats.dead.total(),
+        dead_bytes = stats.dead_bytes,
         bytes_read = stats.bytes_read,
         bytes_written = stats.bytes_written,
-        passes = stats.passes,
+        indexes_built = stats.indexes_built,
+        index_bytes = stats.index_bytes,
+        memory_bytes = stats.memory_bytes,
         plan_ms = stats.plan_ms,
         rewrite_ms = stats.rewrite_ms,
         "cleaned"

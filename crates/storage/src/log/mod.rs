@@ -221,6 +221,23 @@ impl Log {
         replace::replace_segments(self, inputs, outputs)
     }
 
+    /// Puts a key index that was written to `path` in its place. `Stale`, and the file stays where it is, when the
+    /// segment is no longer part of the log: the place belongs to another one by now.
+    pub(crate) fn install_key_index(
+        &self,
+        segment: &Segment,
+        path: &str,
+    ) -> Result<(), StorageError> {
+        let _writer = lock(&self.writer);
+        self.check_open()?;
+        let set = self.segments.load();
+        if !set.iter().any(|other| std::ptr::eq(&**other, segment)) {
+            return Err(StorageError::Stale);
+        }
+        let renamed = self.context.dir.rename(path, &segment.key_index_path());
+        renamed.map_err(|source| StorageError::io("rename", path, source))
+    }
+
     /// Starts a new segment when the active one has become too old, so that `segment.ms` and
     /// `max.compaction.lag.ms` hold on partitions that nobody writes to. True when it did.
     pub fn roll_if_due(&self, now_ms: i64) -> Result<bool, StorageError> {

@@ -253,18 +253,17 @@ fn rename_cleaned(
     }
 }
 
-/// An input of the same base may have had a file that the output does not have.
+/// An input of the same base may have had a file that the output does not have, and a key index, which is never part of
+/// an output.
 fn remove_absent_files(
     dir: &dyn Dir,
     partition_dir: &str,
     output: &JournalOutput,
 ) -> Result<(), StorageError> {
-    for (file, size) in output.files() {
-        if size.is_none() {
-            let base_offset = output.base_offset;
-            let path = file_name::segment_path(partition_dir, base_offset, file, LIVE);
-            remove_file(dir, &path)?;
-        }
+    let absent = output.files().filter(|(_, size)| size.is_none());
+    for file in absent.map(|(file, _)| file).chain([SegmentFile::KeyIndex]) {
+        let path = file_name::segment_path(partition_dir, output.base_offset, file, LIVE);
+        remove_file(dir, &path)?;
     }
     Ok(())
 }
@@ -275,7 +274,7 @@ pub(super) fn remove_segment(
     partition_dir: &str,
     base_offset: i64,
 ) -> Result<(), StorageError> {
-    for file in SegmentFile::OF_SEGMENT {
+    for file in SegmentFile::ALL_OF_SEGMENT {
         let path = file_name::segment_path(partition_dir, base_offset, file, LIVE);
         remove_file(dir, &path)?;
     }

@@ -77,7 +77,7 @@ impl SegmentFiles {
 
     /// Removes the files that are there, `.log` last: a crash leaves nothing without its log.
     pub fn remove(&self) -> Result<(), StorageError> {
-        for file in SegmentFile::OF_SEGMENT.into_iter().rev() {
+        for file in SegmentFile::ALL_OF_SEGMENT.into_iter().rev() {
             let path = self.path(file);
             ignore_missing(self.dir.remove(&path))
                 .map_err(|source| StorageError::io("remove", path, source))?;

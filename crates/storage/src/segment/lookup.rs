@@ -35,6 +35,12 @@ impl Segment {
         Ok(None)
     }
 
+    /// The checksum in the header of the last batch; 0 when there is no batch.
+    pub(crate) fn last_batch_crc(&self) -> Result<u32, StorageError> {
+        let last = self.position_of(self.next_offset().saturating_sub(1))?;
+        Ok(last.map_or(0, |batch| batch.header.crc))
+    }
+
     /// A walk that begins at a batch not behind the one that has `offset`.
     fn indexed_scan(&self, offset: i64, end: u32) -> Result<HeaderScan, StorageError> {
         if offset <= self.base_offset() {

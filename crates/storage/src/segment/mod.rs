@@ -74,6 +74,8 @@ pub struct Segment {
     max: Mutex<TimeEntry>,
     /// What the indexes know; only the writer takes it.
     writer: Mutex<IndexFeed>,
+    /// Held by who builds the key index of this segment.
+    key_index_building: Mutex<()>,
 }
 
 impl Segment {
@@ -109,6 +111,7 @@ impl Segment {
             needs_recovery: AtomicBool::new(false),
             max: Mutex::new(feed.max),
             writer: Mutex::new(feed),
+            key_index_building: Mutex::default(),
         })
     }
 
@@ -246,6 +249,21 @@ impl Segment {
     /// The suffix of the files now.
     pub fn suffix(&self) -> String {
         self.files.suffix()
+    }
+
+    /// Path of the key index, in the log directory.
+    pub fn key_index_path(&self) -> String {
+        self.files.path(SegmentFile::KeyIndex)
+    }
+
+    /// The key index file, if there is one.
+    pub(crate) fn open_key_index(&self) -> Result<Option<Arc<dyn File>>, StorageError> {
+        self.files.open(SegmentFile::KeyIndex)
+    }
+
+    /// See [`key_index`](crate::key_index).
+    pub(crate) fn key_index_building(&self) -> &Mutex<()> {
+        &self.key_index_building
     }
 
     /// The aborted transactions whose marker is here.

@@ -77,6 +77,7 @@ pub(super) fn open(
         needs_recovery: AtomicBool::new(tail.valid_bytes < log_bytes || !transactions_are_sane),
         max: Mutex::new(tail.feed.max),
         writer: Mutex::new(tail.feed),
+        key_index_building: Mutex::default(),
         files,
     })
 }

@@ -13,7 +13,10 @@ fn case_01_a_superseded_batch_goes_and_a_read_at_its_offset_finds_the_next() {
     let mut scene = Scene::new("[a1@0][a2@1] | A:");
     let stats = scene.clean();
     assert_eq!(scene.survivors(), "[a2@1]");
-    assert_eq!((stats.dead.superseded, stats.keys, stats.passes), (1, 1, 1));
+    assert_eq!(
+        (stats.dead.superseded, stats.keys, stats.index_passes),
+        (1, 1, 1)
+    );
     assert_eq!(scene.log.offsets().log_start_offset, 0);
     let request = ReadRequest {
         offset: 0,
@@ -186,6 +189,8 @@ fn case_14_a_second_cleaning_changes_no_byte() {
         let files = scene.dir.files().into_iter();
         files
             .filter(|(name, _)| name.ends_with(".log") || name.ends_with("index"))
+            // Derived, and built when it is needed.
+            .filter(|(name, _)| !name.ends_with(".keyindex"))
             .collect()
     };
     let first = files(&scene);
@@ -211,7 +216,7 @@ fn a_later_value_kills_one_in_the_clean_section() {
     scene.write("b2@3 | c2@4 |");
     let stats = scene.clean();
     assert_eq!(scene.survivors(), "0..1[a1@0] [b2@3] [c2@4]");
-    assert_eq!((stats.dead.superseded, stats.keys), (2, 2));
+    assert_eq!((stats.dead.superseded, stats.keys), (2, 3));
 }
 
 #[test]
@@ -269,16 +274,23 @@ fn output_segments_keep_to_the_segment_size() {
 }
 
 #[test]
-fn a_dry_run_counts_the_dead_and_changes_nothing() {
+fn a_dry_run_counts_the_dead_and_changes_nothing_but_key_indexes() {
     let scene = Scene::new("[a1@0 b1@1 a2@2] n1@3 b2@4 |");
-    let before = scene.dir.files();
+    let files = || -> Vec<_> {
+        let files = scene.dir.files().into_iter();
+        files
+            .filter(|(name, _)| !name.ends_with(".keyindex"))
+            .collect()
+    };
+    let before = files();
     let dry = scene.cleaner.dry_run(&topic_partition()).unwrap();
     assert_eq!(
         (dry.records, dry.dead.superseded, dry.dead.keyless),
         (5, 2, 1)
     );
-    assert!(dry.dead_bytes > 0 && dry.dead_bytes < dry.bytes);
-    assert_eq!(before, scene.dir.files());
+    // Two records of 19 bytes, and one without a key with the header of its batch.
+    assert_eq!(dry.dead_bytes, 2 * 19 + 18 + 61);
+    assert_eq!(before, files());
 }
 
 #[test]
@@ -288,7 +300,7 @@ fn case_52_a_small_table_takes_several_passes_to_the_same_result() {
     large.clean();
     let mut small = Scene::with_slots(text, 3);
     let stats = small.clean();
-    assert!(stats.passes > 3, "{stats:?}");
+    assert!(stats.index_passes > 1, "{stats:?}");
     assert_eq!(stats.keys, 10);
     assert_eq!(small.survivors(), large.survivors());
     let first_dirty = |scene: &Scene| {

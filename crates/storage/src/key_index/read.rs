@@ -1,0 +1,267 @@
+//! Reading a key index: is it there, does it belong to this log, and its two sections as streams.
+//!
+//! [`KeyIndex::open`] compares the header with the segment and with the last batch of its log, and reads nothing else.
+//! The sections carry checksums that are known only at their ends: whoever reads a section to its end has it verified,
+//! and acts on it only then. Structure is checked on the way all the same, so that damage never panics and never
+//! decides how much is allocated. No lock.
+
+use std::sync::Arc;
+
+use super::batch::{self, Before, IndexedBatch};
+use super::entry::{ENTRY_BYTES, Entry};
+use super::hash::KeyHasher;
+use super::header::{HEADER_BYTES, Header};
+use super::section::SectionReader;
+use super::varint::read_varint;
+use crate::dir::File;
+use crate::error::StorageError;
+use crate::segment::Segment;
+
+/// An open key index that belongs to its segment.
+#[derive(Clone)]
+pub struct KeyIndex {
+    file: Arc<dyn File>,
+    path: String,
+    header: Header,
+    size_bytes: u64,
+}
+
+/// What was found where a key index should be.
+pub enum Found {
+    Index(KeyIndex),
+    Missing,
+    /// It is damaged or another log's, or was made under another secret; this is how one can tell.
+    Unusable(String),
+}
+
+impl KeyIndex {
+    /// Looks for the index of a sealed segment.
+    pub fn open(segment: &Segment, hasher: &KeyHasher) -> Result<Found, StorageError> {
+        let Some(file) = segment.open_key_index()? else {
+            return Ok(Found::Missing);
+        };
+        let path = segment.key_index_path();
+        let failed = |source| StorageError::io("read", path.clone(), source);
+        let size_bytes = file.len().map_err(failed)?;
+        let mut bytes = [0; HEADER_BYTES];
+        if file.read_full_at(&mut bytes, 0).map_err(failed)? < HEADER_BYTES {
+            return Ok(Found::Unusable("it ends within its header".into()));
+        }
+        let header = match Header::decode(&bytes) {
+            Ok(header) => header,
+            Err(reason) => return Ok(Found::Unusable(reason)),
+        };
+        if let Some(reason) = mismatch(&header, size_bytes, segment, hasher)? {
+            return Ok(Found::Unusable(reason.into()));
+        }
+        Ok(Found::Index(KeyIndex {
+            file,
+            path,
+            header,
+            size_bytes,
+        }))
+    }
+
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Bytes of the file.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// The batches of the log, in order.
+    pub fn batches(&self, buffer_bytes: usize) -> Batches {
+        let start = HEADER_BYTES as u64;
+        let range = start..start + self.header.batches_bytes;
+        Batches {
+            section: SectionReader::new(self.file.clone(), range, buffer_bytes),
+            path: self.path.clone(),
+            header: self.header,
+            before: Before::first(self.header.base_offset),
+            sizes: Vec::new(),
+        }
+    }
+
+    /// The keyed records, by key and then by place.
+    pub fn entries(&self, buffer_bytes: usize) -> Entries {
+        let start = HEADER_BYTES as u64 + self.header.batches_bytes;
+        let range = start..start + u64::from(self.header.entry_count) * ENTRY_BYTES as u64;
+        Entries {
+            section: SectionReader::new(
+                self.file.clone(),
+                range,
+                buffer_bytes.next_multiple_of(ENTRY_BYTES),
+            ),
+            path: self.path.clone(),
+            header: self.header,
+            last: None,
+        }
+    }
+}
+
+/// Why a header cannot be that of the segment's index.
+fn mismatch(
+    header: &Header,
+    size_bytes: u64,
+    segment: &Segment,
+    hasher: &KeyHasher,
+) -> Result<Option<&'static str>, StorageError> {
+    let sections = header
+        .batches_bytes
+        .checked_add(u64::from(header.entry_count) * ENTRY_BYTES as u64 + HEADER_BYTES as u64);
+    Ok(if header.secret_id != hasher.secret_id() {
+        Some("it was made under another secret")
+    } else if sections != Some(size_bytes) {
+        Some("it does not have the length that its header states")
+    } else if header.base_offset != segment.base_offset()
+        || header.log_bytes != segment.size_bytes()
+        || header.next_offset != segment.next_offset()
+    {
+        Some("it belongs to another log")
+    } else if header.last_batch_crc != segment.last_batch_crc()? {
+        Some("the last batch of its log is another one")
+    } else {
+        None
+    })
+}
+
+/// The batches of an index; see [`KeyIndex::batches`].
+pub struct Batches {
+    section: SectionReader,
+    path: String,
+    header: Header,
+    before: Before,
+    sizes: Vec<u8>,
+}
+
+impl Batches {
+    /// The next batch. At the end the section has proved to be whole.
+    pub fn next_batch(&mut self) -> Result<Option<IndexedBatch>, StorageError> {
+        loop {
+            let mut rest = self.section.unread();
+            let available = rest.len();
+            if let Some((batch, sizes)) = batch::decode(&mut rest, &self.before) {
+                let consumed = available - rest.len();
+                self.sizes.clear();
+                self.sizes.extend_from_slice(sizes);
+                self.section.consume(consumed);
+                self.before = Before::after(&batch);
+                return Ok(Some(batch));
+            }
+            if self.section.is_at_end() {
+                return self.check_end().map(|()| None);
+            }
+            if self
+                .section
+                .fill(true)
+                .map_err(|error| self.failed(error))?
+                == 0
+            {
+                return Err(self.corrupt("a batch is cut off"));
+            }
+        }
+    }
+
+    /// Bytes that each record of the last batch takes, in order.
+    pub fn record_sizes(&self) -> RecordSizes<'_> {
+        RecordSizes(&self.sizes)
+    }
+
+    fn check_end(&self) -> Result<(), StorageError> {
+        let is_whole = self.section.crc() == self.header.batches_crc
+            && self.before.position == self.header.log_bytes
+            && self.before.next_ordinal == self.header.record_count;
+        match is_whole {
+            true => Ok(()),
+            false => Err(self.corrupt("the checksum of its batches is wrong")),
+        }
+    }
+
+    fn corrupt(&self, reason: &str) -> StorageError {
+        StorageError::corrupt_key_index(&self.path, self.header.base_offset, reason)
+    }
+
+    fn failed(&self, error: std::io::Error) -> StorageError {
+        read_failed(&self.path, self.header.base_offset, error)
+    }
+}
+
+/// See [`Batches::record_sizes`].
+pub struct RecordSizes<'b>(&'b [u8]);
+
+impl Iterator for RecordSizes<'_> {
+    type Item = u64;
+
+    #[inline]
+    fn next(&mut self) -> Option<u64> {
+        read_varint(&mut self.0)
+    }
+}
+
+/// The keyed records of an index; see [`KeyIndex::entries`].
+pub struct Entries {
+    section: SectionReader,
+    path: String,
+    header: Header,
+    last: Option<Entry>,
+}
+
+impl Entries {
+    /// Hands out the entries up to and with this one, in order.
+    #[inline]
+    pub fn for_each_up_to(
+        &mut self,
+        most: Entry,
+        mut see: impl FnMut(Entry),
+    ) -> Result<(), StorageError> {
+        loop {
+            let mut consumed = 0;
+            let mut is_done = false;
+            let mut last = self.last;
+            for bytes in self.section.unread().chunks_exact(ENTRY_BYTES) {
+                let entry = Entry::from_bytes(bytes.try_into().unwrap_or_default());
+                if entry > most {
+                    is_done = true;
+                    break;
+                }
+                if Some(entry) <= last || entry.ordinal() >= self.header.record_count {
+                    return Err(self.corrupt("its entries are out of order"));
+                }
+                last = Some(entry);
+                consumed += ENTRY_BYTES;
+                see(entry);
+            }
+            self.last = last;
+            self.section.consume(consumed);
+            if is_done || self.section.is_at_end() {
+                return Ok(());
+            }
+            let filled = self.section.fill(false);
+            filled.map_err(|error| read_failed(&self.path, self.header.base_offset, error))?;
+        }
+    }
+
+    /// To be asked after the last entry: has the section proved to be whole?
+    pub fn check_end(&self) -> Result<(), StorageError> {
+        match self.section.is_at_end() && self.section.crc() == self.header.entries_crc {
+            true => Ok(()),
+            false => Err(self.corrupt("the checksum of its entries is wrong")),
+        }
+    }
+
+    fn corrupt(&self, reason: &str) -> StorageError {
+        StorageError::corrupt_key_index(&self.path, self.header.base_offset, reason)
+    }
+}
+
+/// A file that has become shorter is damaged; any other failure is the disk's.
+fn read_failed(path: &str, base_offset: i64, error: std::io::Error) -> StorageError {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            StorageError::corrupt_key_index(path, base_offset, "it has become shorter")
+        }
+        _ => StorageError::io("read", path, error),
+    }
+}
