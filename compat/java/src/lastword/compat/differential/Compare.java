@@ -1,0 +1,232 @@
+package lastword.compat.differential;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Function;
+import org.apache.kafka.common.message.DescribeProducersResponseData.ProducerState;
+import org.apache.kafka.storage.internals.log.UnifiedLog;
+
+/** Compares what two cleaners left of the same log. Kafka's copy is the reference. */
+final class Compare {
+    /** What Kafka's cleaner did in this round, as far as it explains a difference. */
+    record Context(long nowMs, KafkaCleaner.Done kafka, Player player) {
+        boolean isMapSmall() {
+            return player.scenario.slots() > 0;
+        }
+
+        /** One of the two has passed more often, so that markers and headers without records are not of the same age. */
+        Rule passes() {
+            return isMapSmall() ? Rule.KAFKA_PASSES : player.hasQuietPass ? Rule.QUIET_PASS : null;
+        }
+    }
+
+    /** A record with what its batch says of it. */
+    private record Placed(LogView.Rec rec, int leaderEpoch, int attributes, long horizonMs) { }
+
+    final Map<Rule, Long> stated = new EnumMap<>(Rule.class);
+    long logs, batches, sameBytes, records;
+
+    /** Batch by batch, with the bytes of those that are not compressed. */
+    void exactly(Replica reference, Replica other, Context context) throws Exception {
+        List<LogView.Batch> wanted = LogView.batches(reference), found = LogView.batches(other);
+        logs++;
+        if (context.passes() != null) {
+            sameRecords(wanted, found, context);
+        } else {
+            int at = 0;
+            for (LogView.Batch batch : found) {
+                while (at < wanted.size() && wanted.get(at).baseOffset() < batch.baseOffset()) {
+                    missing(wanted.get(at++));
+                }
+                if (at == wanted.size() || wanted.get(at).baseOffset() != batch.baseOffset()) {
+                    throw new Differs("Kafka has dropped " + batch);
+                }
+                same(wanted.get(at++), batch);
+            }
+            while (at < wanted.size()) {
+                missing(wanted.get(at++));
+            }
+            sameIndexes(reference, other, wanted, found);
+        }
+        sameViews(reference, other, context);
+    }
+
+    /** Record by record: batches may have been put together. */
+    void byRecord(Replica reference, Replica other, Context context) throws Exception {
+        logs++;
+        sameRecords(LogView.batches(reference), LogView.batches(other), context);
+        sameViews(reference, other, context);
+    }
+
+    private void same(LogView.Batch wanted, LogView.Batch found) throws Differs {
+        batches++;
+        records += found.records().size();
+        if (wanted.bytes() != null && wanted.bytes().equals(found.bytes())) {
+            sameBytes++;
+            return;
+        }
+        if (!wanted.facts().equals(found.facts()) || !wanted.records().equals(found.records())
+            || !wanted.sequences().equals(found.sequences())) {
+            throw new Differs("Kafka has   " + wanted + "\n   Lastword has " + found);
+        }
+        if (!Objects.equals(wanted.bytes(), found.bytes())) {
+            throw new Differs("the bytes are not the same of " + wanted + "\n   " + wanted.bytes() + "\n   "
+                + found.bytes());
+        }
+    }
+
+    /** Kafka has a batch that Lastword has not. */
+    private void missing(LogView.Batch batch) throws Differs {
+        throw new Differs("Lastword has dropped " + batch);
+    }
+
+    private void sameRecords(List<LogView.Batch> reference, List<LogView.Batch> other, Context context)
+        throws Differs {
+        List<Placed> wanted = placed(reference), found = placed(other);
+        int at = 0;
+        for (Placed one : found) {
+            records++;
+            while (at < wanted.size() && wanted.get(at).rec().offset() < one.rec().offset()) {
+                extra(wanted.get(at++), context);
+            }
+            if (at == wanted.size() || !wanted.get(at).rec().equals(one.rec())) {
+                throw new Differs("Lastword has " + one + ", Kafka " + (at < wanted.size() ? wanted.get(at) : "no more"));
+            }
+            if (!wanted.get(at).equals(one)) {
+                throw new Differs("Kafka has   " + wanted.get(at) + "\n   Lastword has " + one);
+            }
+            at++;
+        }
+        while (at < wanted.size()) {
+            extra(wanted.get(at++), context);
+        }
+        List<LogView.Batch> wantedControl = controls(reference), foundControl = controls(other);
+        if (!wantedControl.equals(foundControl)) {
+            if (context.passes() == null) {
+                throw new Differs("control batches: Kafka has " + wantedControl + "\n   Lastword has " + foundControl);
+            }
+            state(context.passes());
+        }
+    }
+
+    /** Kafka has a record that Lastword has not. */
+    private void extra(Placed placed, Context context) throws Differs {
+        if (context.isMapSmall() && placed.rec().key() != null && context.player().isSuperseded(placed.rec())) {
+            state(Rule.KAFKA_MAP_FULL);
+            return;
+        }
+        boolean isDue = placed.horizonMs() >= 0 && placed.horizonMs() <= context.nowMs();
+        if (context.kafka().passes() == 0 && isDue) {
+            state(Rule.QUIET_HORIZON);
+            return;
+        }
+        throw new Differs("Lastword has dropped " + placed);
+    }
+
+    private static List<Placed> placed(List<LogView.Batch> batches) throws Differs {
+        List<Placed> placed = new ArrayList<>();
+        for (LogView.Batch batch : batches) {
+            if (!batch.isValid()) {
+                throw new Differs("a bad checksum: " + batch);
+            }
+            if (!batch.isControl()) {
+                for (LogView.Rec rec : batch.records()) {
+                    // What a batch says matters to the record: its timestamp type, its transaction, its codec, and
+                    // the horizon when it is a tombstone.
+                    placed.add(new Placed(rec, batch.leaderEpoch(), batch.attributes() & ~LogView.HORIZON,
+                        rec.value() == null ? batch.horizonMs() : -1));
+                }
+            }
+        }
+        return placed;
+    }
+
+    private static List<LogView.Batch> controls(List<LogView.Batch> batches) {
+        List<LogView.Batch> found = new ArrayList<>();
+        for (LogView.Batch batch : batches) {
+            if (batch.isControl()) {
+                found.add(new LogView.Batch(0, batch.baseOffset(), batch.lastOffset(), batch.magic(),
+                    batch.attributes(), batch.leaderEpoch(), batch.baseTimestamp(), batch.maxTimestamp(),
+                    batch.producerId(), batch.producerEpoch(), batch.baseSequence(), batch.count(), batch.isValid(),
+                    batch.records(), batch.sequences(), batch.bytes()));
+            }
+        }
+        return found;
+    }
+
+    /** The aborted transactions, of those markers that both have. */
+    private void sameIndexes(Replica reference, Replica other, List<LogView.Batch> wanted, List<LogView.Batch> found)
+        throws Exception {
+        String in = LogView.aborted(reference).toString(), out = LogView.aborted(other).toString();
+        if (wanted.size() == found.size() && !in.equals(out)) {
+            throw new Differs("transaction indexes: Kafka has " + in + ", Lastword has " + out);
+        }
+    }
+
+    /** What consumers and producers see through Kafka's own log class. */
+    private void sameViews(Replica reference, Replica other, Context context) throws Exception {
+        UnifiedLog one = reference.log(), two = other.log();
+        same("log start offset", one, two, UnifiedLog::logStartOffset);
+        same("log end offset", one, two, UnifiedLog::logEndOffset);
+        same("last stable offset", one, two, UnifiedLog::lastStableOffset);
+        Map<LogView.Bytes, LogView.Rec> model = context.player().model(one.lastStableOffset());
+        List<LogView.Rec> wanted = LogView.committed(one), found = LogView.committed(two);
+        sameMap(model, LogView.fold(found), "Lastword");
+        if (context.isMapSmall()) {
+            return;
+        }
+        sameMap(model, LogView.fold(wanted), "Kafka");
+        if (context.kafka().passes() > 0 && !wanted.equals(found)) {
+            throw new Differs("a committed read: Kafka gives " + wanted + "\n   Lastword gives " + found);
+        }
+    }
+
+    private static void same(String what, UnifiedLog one, UnifiedLog two, Function<UnifiedLog, Object> question)
+        throws Differs {
+        if (!question.apply(one).equals(question.apply(two))) {
+            throw new Differs(what + ": Kafka says " + question.apply(one) + ", Lastword " + question.apply(two));
+        }
+    }
+
+    private static void sameMap(Map<LogView.Bytes, LogView.Rec> model, Map<LogView.Bytes, LogView.Rec> found,
+                                String who) throws Differs {
+        for (LogView.Bytes key : union(model, found)) {
+            LogView.Rec wanted = model.get(key), is = found.get(key);
+            boolean isSame = wanted == null ? is == null
+                : is != null && wanted.offset() == is.offset() && wanted.value().equals(is.value());
+            if (!isSame) {
+                throw new Differs("the value of key " + key + " should be " + wanted + ", " + who + " gives " + is);
+            }
+        }
+    }
+
+    private static Iterable<LogView.Bytes> union(Map<LogView.Bytes, ?> one, Map<LogView.Bytes, ?> two) {
+        java.util.Set<LogView.Bytes> keys = new java.util.HashSet<>(one.keySet());
+        keys.addAll(two.keySet());
+        return keys;
+    }
+
+    /** Producers as the log alone remembers them: what a broker accepts next depends on it. */
+    void sameProducers(Replica reference, Replica other) throws IOException, Differs {
+        String wanted = producers(reference.log()), found = producers(other.log());
+        if (!wanted.equals(found)) {
+            throw new Differs("producers read from the log alone: Kafka has " + wanted + "\n   Lastword has " + found);
+        }
+    }
+
+    private static String producers(UnifiedLog log) {
+        return log.activeProducers().stream()
+            .sorted(java.util.Comparator.comparingLong(ProducerState::producerId))
+            .map(state -> state.producerId() + "/" + state.producerEpoch() + "/" + state.lastSequence() + " at "
+                + state.lastTimestamp() + " transaction " + state.currentTxnStartOffset())
+            .toList().toString();
+    }
+
+    private void state(Rule rule) {
+        stated.merge(rule, 1L, Long::sum);
+    }
+}

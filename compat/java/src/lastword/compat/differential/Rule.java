@@ -1,0 +1,15 @@
+package lastword.compat.differential;
+
+/** Where Lastword differs from Kafka on purpose; docs/differences.md says the same to people. */
+enum Rule {
+    QUIET_HORIZON("Lastword drops an expired tombstone or marker of a log without new dirt; Kafka waits for dirt"),
+    QUIET_PASS("Lastword has cleaned without new dirt, Kafka has not: markers and empty headers are a pass ahead"),
+    KAFKA_MAP_FULL("Kafka's offset map was full: it kept a record that a later one replaces"),
+    KAFKA_PASSES("Kafka's offset map was full: it passed several times, and markers and headers are further in life");
+
+    final String reason;
+
+    Rule(String reason) {
+        this.reason = reason;
+    }
+}

@@ -1,0 +1,60 @@
+package lastword.compat.differential;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/** One log: its configs, what is appended in each round, and the clock of the cleaning after each round. */
+final class Scenario {
+    /** What the log should hold after a round, as words of the notation; null when nothing is said. */
+    record Expected(String kafka, String lastword) { }
+
+    record Round(List<Op> ops, long nowMs, Expected expected) { }
+
+    final String name;
+    final String topic;
+    final int partition;
+    final String title;
+    /** Topic configs, `producer.id.expiration.ms` and `slots` (of Kafka's offset map; 0 is plenty). */
+    final Map<String, String> configs = new TreeMap<>();
+    final List<Round> rounds = new ArrayList<>();
+
+    Scenario(String name, String topic, int partition, String title) {
+        this.name = name;
+        this.topic = topic;
+        this.partition = partition;
+        this.title = title;
+    }
+
+    String directory() {
+        return topic + "-" + partition;
+    }
+
+    int slots() {
+        return Integer.parseInt(configs.getOrDefault("slots", "0"));
+    }
+
+    long config(String name, long otherwise) {
+        return Long.parseLong(configs.getOrDefault(name, Long.toString(otherwise)));
+    }
+
+    boolean isLegacy() {
+        return rounds.stream().flatMap(round -> round.ops().stream())
+            .anyMatch(op -> op instanceof Op.Append append && append.magic() < 2);
+    }
+
+    /** Scenarios with the same settings and clocks share a data directory, and so one run of the cleaners. */
+    String settings() {
+        StringBuilder text = new StringBuilder(configs.toString());
+        rounds.forEach(round -> text.append(' ').append(round.nowMs()));
+        return text.toString();
+    }
+
+    Scenario withRounds(List<Round> others) {
+        Scenario copy = new Scenario(name, topic, partition, title);
+        copy.configs.putAll(configs);
+        copy.rounds.addAll(others);
+        return copy;
+    }
+}
