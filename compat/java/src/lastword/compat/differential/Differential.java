@@ -11,6 +11,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.core.config.Configurator;
 
 /**
  * Kafka's cleaner and Lastword's on copies of the same logs: {@code Differential --lastword BIN --work DIR
@@ -26,13 +28,20 @@ public final class Differential {
 
     /** What the command line says. */
     record Settings(String lastword, File work, long firstSeed, long seeds, String cases, boolean isOff, boolean isOn,
-                    boolean isShrinking, boolean isMutating) {
-        static Settings parse(List<String> words) {
+                    boolean canRebatch, boolean isShrinking, boolean isMutating) {
+        static Settings parse(List<String> words) throws Exception {
+            String lastword = option(words, "--lastword", null);
+            File work = new File(option(words, "--work", null));
+            boolean canRebatch = !lastword.equals("kafka") && LastwordCleaner.canRebatch(lastword, work);
             String rebatch = option(words, "--rebatch", "both");
-            return new Settings(option(words, "--lastword", null), new File(option(words, "--work", null)),
+            if (!canRebatch && !lastword.equals("kafka") && !rebatch.equals("off")) {
+                System.out.println("# this lastword does not re-batch: only off is played");
+                rebatch = "off";
+            }
+            return new Settings(lastword, work,
                 Long.parseLong(option(words, "--first-seed", "1")), Long.parseLong(option(words, "--seeds", "0")),
                 option(words, "--cases", null), !rebatch.equals("on"), !rebatch.equals("off"),
-                words.contains("--shrink"), words.contains("--mutate"));
+                canRebatch, words.contains("--shrink"), words.contains("--mutate"));
         }
 
         private static String option(List<String> words, String name, String otherwise) {
@@ -46,6 +55,8 @@ public final class Differential {
     }
 
     public static void main(String[] arguments) throws Exception {
+        // Kafka warns of much that the scenarios do on purpose.
+        Configurator.setRootLevel(Level.ERROR);
         Differential differential = new Differential(Settings.parse(Arrays.asList(arguments)));
         differential.run();
         System.exit(differential.failed == 0 && differential.played > 0 ? 0 : 1);

@@ -47,7 +47,10 @@ final class Generator {
             case 5 -> set("producer.id.expiration.ms", 6_000);
             case 6 -> set("segment.index.bytes", 120);
             case 7 -> scenario.configs.put("stop", "kill");
-            case 8 -> set("slots", 6);
+            case 8 -> {
+                set("slots", 6);
+                set("index.interval.bytes", 1);
+            }
             case 9 -> set("buffer", 512);
             default -> { }
         }
@@ -66,7 +69,7 @@ final class Generator {
         long[] clock = {0, retentionMs / 2, retentionMs, retentionMs + 1_000, 2 * retentionMs + 2_000, 4 * retentionMs + 9_000};
         for (int round = 0; round < clock.length; round++) {
             boolean isLast = round == clock.length - 1;
-            scenario.rounds.add(new Scenario.Round(round(isLast), EPOCH_MS + clock[round], null));
+            scenario.rounds.add(new Scenario.Round(round(isLast), EPOCH_MS + clock[round]));
         }
         return scenario;
     }

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 
@@ -29,12 +30,14 @@ final class Group implements AutoCloseable {
     private final Map<Scenario, String> differences = new LinkedHashMap<>();
     private final Scenario first;
     private final boolean isKilled;
+    private final Map<String, String> configs;
 
     Group(List<Scenario> scenarios, Differential.Settings settings, Compare compare, File folder) throws Exception {
         this.settings = settings;
         this.compare = compare;
         this.first = scenarios.get(0);
         this.isKilled = "kill".equals(first.configs.get("stop"));
+        this.configs = new TreeMap<>(first.configs);
         time.set(first.rounds.get(0).nowMs());
         sides.add(new Side(new DataDir(new File(folder, "kafka")), null));
         if (settings.isOff()) {
@@ -59,6 +62,7 @@ final class Group implements AutoCloseable {
             time.set(first.rounds.get(round).nowMs());
             int number = round;
             each(round, player -> player.play(player.scenario.rounds.get(number)));
+            configs.putAll(first.rounds.get(round).configs());
             stop();
             each(round, Player::flip);
             Map<TopicPartition, KafkaCleaner.Done> kafka = cleanAndStart();
@@ -126,12 +130,13 @@ final class Group implements AutoCloseable {
         for (Side side : sides) {
             boolean isKafka = side.isKafka() || settings.lastword().equals("kafka");
             if (!isKafka) {
-                LastwordCleaner.clean(settings.lastword(), side.home().folder, first, time.milliseconds(),
-                    side.rebatch(), toClean(done));
+                LastwordCleaner.clean(settings.lastword(), side.home().folder, configs, time.milliseconds(),
+                    settings.canRebatch() ? side.rebatch() : null, toClean(done));
             }
             side.home().start();
             List<UnifiedLog> logs = new ArrayList<>();
             for (Replica replica : replicas(side)) {
+                replica.configure(configs);
                 replica.open();
                 logs.add(replica.log());
             }
@@ -173,9 +178,14 @@ final class Group implements AutoCloseable {
             throw new Differs("Kafka's cleaner fails: " + kafka.failure());
         }
         player.hasQuietPass |= kafka.passes() == 0 && "all".equals(first.configs.get("quiet"));
+        Scenario.Expected expected = player.scenario.rounds.get(round).expected();
+        expect("Kafka", expected == null ? null : expected.kafka(), reference);
         Compare.Context context = new Compare.Context(time.milliseconds(), kafka, player);
         for (int index = 1; index < sides.size(); index++) {
             try {
+                if (sides.get(index).rebatch().equals("false")) {
+                    expect("Lastword", expected == null ? null : expected.lastword(), player.replicas.get(index));
+                }
                 if (sides.get(index).rebatch().equals("true")) {
                     compare.byRecord(reference, player.replicas.get(index), context);
                 } else {
@@ -187,13 +197,21 @@ final class Group implements AutoCloseable {
         }
     }
 
+    private static void expect(String who, String wanted, Replica replica) throws Exception {
+        String found = wanted == null ? null : LogView.text(LogView.batches(replica));
+        if (found != null && !found.equals(wanted)) {
+            throw new Differs(who + " should have  " + wanted + "\n   and has       " + found);
+        }
+    }
+
     private void compareProducers(Player player) throws Exception {
         for (Replica replica : player.replicas) {
             replica.abandon();
             replica.openWithoutSnapshots();
         }
         for (int index = 1; index < sides.size(); index++) {
-            compare.sameProducers(player.replicas.get(0), player.replicas.get(index));
+            boolean isSamePass = first.slots() == 0 && !player.hasQuietPass;
+            compare.sameProducers(player.replicas.get(0), player.replicas.get(index), isSamePass);
         }
     }
 

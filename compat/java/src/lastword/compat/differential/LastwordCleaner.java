@@ -9,10 +9,23 @@ import org.apache.kafka.common.TopicPartition;
 
 /** `lastword compact` on a whole data directory. */
 final class LastwordCleaner {
+    private static final String REBATCH = "lastword.compaction.rebatch";
+
     private LastwordCleaner() {
     }
 
-    static void clean(String binary, File folder, Scenario scenario, long nowMs, String rebatch,
+    /** Whether this build can put small batches together at all. */
+    static boolean canRebatch(String binary, File work) throws Exception {
+        File folder = new File(work, "probe");
+        new DataDir(folder);
+        Process process = new ProcessBuilder(binary, "compact", "--data-dir", folder.getPath(), "--set",
+            REBATCH + "=false").redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
+        boolean canRebatch = process.waitFor() == 0;
+        Differential.delete(folder);
+        return canRebatch;
+    }
+
+    static void clean(String binary, File folder, Map<String, String> configs, long nowMs, String rebatch,
                       List<TopicPartition> logs) throws Exception {
         if (logs.isEmpty()) {
             return;
@@ -23,12 +36,12 @@ final class LastwordCleaner {
             command.add("--topic");
             command.add(log.topic() + ":" + log.partition());
         }
-        if (System.getProperty("norebatch") == null) {
-            set(command, "lastword.compaction.rebatch", rebatch);
+        if (rebatch != null) {
+            set(command, REBATCH, rebatch);
         }
         set(command, "cleanup.policy", "compact");
         set(command, "min.cleanable.dirty.ratio", "0");
-        for (Map.Entry<String, String> config : scenario.configs.entrySet()) {
+        for (Map.Entry<String, String> config : configs.entrySet()) {
             if (!List.of("slots", "buffer", "stop", "quiet", "message.timestamp.type").contains(config.getKey())) {
                 set(command, config.getKey(), config.getValue());
             }

@@ -2,6 +2,7 @@ package lastword.compat.differential;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
@@ -15,6 +16,7 @@ import java.util.regex.Pattern;
  * a1~-1;h=x;i   timestamp -1, headers h=x and i=null
  * '00ff'1  ''1  a key in hex, the empty key;  &lt;7:900&gt; as key or value: 900 bytes from seed 7;  aE the empty value
  * [gzip pid=9 txn a1 b2]   a batch; words: codec v0 v1 pid= epoch= seq= txn le=
+ * x60 [a1]      that batch 60 times
  * C9 X9@4       commit, abort marker of producer 9; C9+ with its epoch raised
  * |             end of segment;  reopen, kill: a restart;  flip@3: a bit of that record's value
  * </pre>
@@ -32,6 +34,7 @@ final class Notation {
     static List<Op> parse(String text) {
         List<Op> ops = new ArrayList<>();
         List<String> batch = null;
+        int times = 1;
         for (String word : text.replace("[", " [ ").replace("]", " ] ").trim().split("\\s+")) {
             if (batch != null && !word.equals("]")) {
                 batch.add(word);
@@ -41,13 +44,20 @@ final class Notation {
                 case "", "A:" -> { }
                 case "[" -> batch = new ArrayList<>();
                 case "]" -> {
-                    ops.add(batch(batch));
+                    ops.addAll(Collections.nCopies(times, batch(batch)));
                     batch = null;
+                    times = 1;
                 }
                 case "|" -> ops.add(new Op.Roll());
                 case "reopen" -> ops.add(new Op.Reopen(false));
                 case "kill" -> ops.add(new Op.Reopen(true));
-                default -> ops.add(single(word));
+                default -> {
+                    if (word.matches("x\\d+")) {
+                        times = Integer.parseInt(word.substring(1));
+                    } else {
+                        ops.add(single(word));
+                    }
+                }
             }
         }
         if (batch != null) {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
@@ -34,6 +35,8 @@ final class Replica {
     private final FixedTime time;
     private final Uuid topicId;
     private UnifiedLog log;
+    /** Topic configs that have changed since. */
+    private Map<String, String> changed = Map.of();
 
     Replica(DataDir home, Scenario scenario, FixedTime time) throws IOException {
         this.home = home;
@@ -76,10 +79,12 @@ final class Replica {
         properties.put("max.message.bytes", "104857600");
         properties.put("message.timestamp.after.max.ms", Long.toString(Long.MAX_VALUE));
         properties.put("segment.ms", Long.toString(Long.MAX_VALUE));
-        for (Map.Entry<String, String> config : scenario.configs.entrySet()) {
-            if (LogConfig.configNames().contains(config.getKey())) {
-                properties.put(config.getKey(), config.getValue());
-            }
+        for (Map<String, String> configs : List.of(scenario.configs, changed)) {
+            configs.forEach((name, value) -> {
+                if (LogConfig.configNames().contains(name)) {
+                    properties.put(name, value);
+                }
+            });
         }
         return new LogConfig(properties);
     }
@@ -131,6 +136,11 @@ final class Replica {
             close();
             open(true, end);
         }
+    }
+
+    /** Takes effect when the log is opened the next time. */
+    void configure(Map<String, String> changed) {
+        this.changed = changed;
     }
 
     void close() {

@@ -10,7 +10,12 @@ final class Scenario {
     /** What the log should hold after a round, as words of the notation; null when nothing is said. */
     record Expected(String kafka, String lastword) { }
 
-    record Round(List<Op> ops, long nowMs, Expected expected) { }
+    /** `configs` are topic configs that change before the cleaning. */
+    record Round(List<Op> ops, Map<String, String> configs, long nowMs, Expected expected) {
+        Round(List<Op> ops, long nowMs) {
+            this(ops, Map.of(), nowMs, null);
+        }
+    }
 
     final String name;
     final String topic;
@@ -47,7 +52,7 @@ final class Scenario {
     /** Scenarios with the same settings and clocks share a data directory, and so one run of the cleaners. */
     String settings() {
         StringBuilder text = new StringBuilder(configs.toString());
-        rounds.forEach(round -> text.append(' ').append(round.nowMs()));
+        rounds.forEach(round -> text.append(' ').append(round.nowMs()).append(round.configs()));
         return text.toString();
     }
 

@@ -136,7 +136,7 @@ final class Shrink {
     private List<Scenario.Round> with(int round, List<Op> ops) {
         List<Scenario.Round> rounds = new ArrayList<>(best.rounds);
         Scenario.Round old = rounds.get(round);
-        rounds.set(round, new Scenario.Round(ops, old.nowMs(), old.expected()));
+        rounds.set(round, new Scenario.Round(ops, old.configs(), old.nowMs(), null));
         return rounds;
     }
 }
