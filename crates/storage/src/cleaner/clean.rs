@@ -79,7 +79,7 @@ pub struct Cleaned {
     pub isolated: Vec<IsolatedSegment>,
 }
 
-/// Finds what a cleaning would drop, and changes nothing but key indexes.
+/// Finds what a cleaning would drop, and changes nothing but key indexes and the format of old segments.
 pub fn plan_log(
     log: &Log,
     request: CleanRequest,
@@ -157,8 +157,8 @@ pub fn clean_log(
 struct Attempts(u32);
 
 impl Attempts {
-    /// Takes what was in the way out of the way: a damaged segment is isolated, a damaged key index removed. Any other
-    /// error is answered.
+    /// Takes what was in the way out of the way: a segment with messages of magic 0 or 1 is converted, a damaged one
+    /// isolated, a damaged key index removed. Any other error is answered.
     fn repair(
         &mut self,
         log: &Log,
@@ -176,6 +176,12 @@ impl Attempts {
                 position,
                 reason,
             } => {
+                match log.upgrade_legacy(&error) {
+                    Ok(true) => return Ok(()),
+                    // Damaged itself, or not old at all.
+                    Ok(false) | Err(StorageError::CorruptSegment { .. }) => {}
+                    Err(failed) => return Err(failed),
+                }
                 let is_known =
                     |it: &&Arc<Segment>| isolated.iter().any(|(known, _)| Arc::ptr_eq(known, it));
                 let damaged = segments

@@ -2,7 +2,8 @@
 //!
 //! 1. leftovers: a valid replace journal is rolled forward, a torn one and its outputs removed;
 //!    Kafka's own `.swap`, `.cleaned` and `.deleted` files are treated as Kafka does (`leftovers`)
-//! 2. segments are opened; those below LogStartOffset, and indexes without a log, are removed
+//! 2. segments are opened; those below LogStartOffset, and indexes without a log, are removed. One
+//!    that holds messages of magic 0 or 1 is converted (`upgrade`)
 //! 3. after an unclean stop: every batch from the recovery point on is verified. Only a torn tail of
 //!    the last segment is cut; damage anywhere else is an error, and nothing is changed
 //! 4. what was recovered must be synced before anybody sees the log, because HighWatermark stands at
@@ -22,6 +23,7 @@ use tracing::{info, warn};
 
 use super::leader_epochs::LeaderEpochs;
 use super::offsets::{LogPosition, Published, PublishedOffsets};
+use super::upgrade::{End, Look, Upgrade, holds_legacy};
 use super::validate::end_transaction_marker;
 use super::{
     DirectoryContext, Log, LogWriter, SegmentSet, index_settings, leftovers, replace, snapshots,
@@ -143,9 +145,14 @@ pub(crate) fn load(
     loader.leader_epochs = stored.clone().unwrap_or_default();
 
     let mut segments = loader.open_segments()?;
-    loader.recover_segments(&segments)?;
-    loader.ensure_active(&mut segments)?;
-    let producers = loader.load_producers(&segments)?;
+    loader.upgrade_legacy(&mut segments, Look::AtEnds)?;
+    let mut recovered = loader.recover_log(&mut segments);
+    if let Err(StorageError::CorruptSegment { .. }) = recovered
+        && loader.upgrade_legacy(&mut segments, Look::Everywhere)?
+    {
+        recovered = loader.recover_log(&mut segments);
+    }
+    let producers = recovered?;
 
     let base_offset = segments.first().map_or(0, |segment| segment.base_offset());
     let log_start_offset = request.log_start_offset.max(base_offset);
@@ -290,6 +297,85 @@ impl Loader<'_> {
             self.now_ms(),
         )?;
         Ok(Arc::new(segment))
+    }
+
+    /// Converts the segments that hold messages of magic 0 or 1; false when there is none. One that was found at its
+    /// ends says that there may be more.
+    fn upgrade_legacy(
+        &mut self,
+        segments: &mut Vec<Arc<Segment>>,
+        look: Look,
+    ) -> Result<bool, StorageError> {
+        let bases_of = |look| -> Result<Vec<i64>, StorageError> {
+            let mut bases = Vec::new();
+            for segment in segments.iter() {
+                if holds_legacy(segment, look)? {
+                    bases.push(segment.base_offset());
+                }
+            }
+            Ok(bases)
+        };
+        let at_ends = bases_of(Look::AtEnds)?;
+        if at_ends.is_empty() && look == Look::AtEnds {
+            return Ok(false);
+        }
+        let mut bases = bases_of(Look::Everywhere)?;
+        // Those that will be found again come last.
+        bases.sort_by_key(|base_offset| at_ends.binary_search(base_offset).is_ok());
+        let mut is_changed = false;
+        for base_offset in bases {
+            is_changed |= self.upgrade_segment(segments, base_offset)?;
+        }
+        Ok(is_changed)
+    }
+
+    fn upgrade_segment(
+        &mut self,
+        segments: &mut Vec<Arc<Segment>>,
+        base_offset: i64,
+    ) -> Result<bool, StorageError> {
+        let Ok(index) = segments.binary_search_by_key(&base_offset, |s| s.base_offset()) else {
+            return Ok(false);
+        };
+        let upgrade = Upgrade {
+            dir: &self.context.dir,
+            partition_dir: &self.partition_dir,
+            settings: index_settings(&self.request.config),
+            now_ms: self.now_ms(),
+            max_decompressed_bytes: self.context.max_decompressed_bytes,
+            segment_bytes: i32::MAX as u64,
+        };
+        let end = match segments.get(index + 1) {
+            Some(next) => End::Sealed {
+                next_base_offset: next.base_offset(),
+            },
+            None => End::Last {
+                recovery_point: self.request.recovery_point,
+            },
+        };
+        let Some(bases) = upgrade.in_place(&segments[index], end)? else {
+            return Ok(false);
+        };
+        if segments[index].needs_recovery() {
+            let from = self.transactions_from.get_or_insert(base_offset);
+            *from = (*from).min(base_offset);
+        }
+        let outputs: Result<Vec<_>, _> = bases
+            .into_iter()
+            .map(|base_offset| self.open_segment(base_offset))
+            .collect();
+        segments.splice(index..=index, outputs?);
+        Ok(true)
+    }
+
+    /// Everything between the opening of the segments and the publication of the log.
+    fn recover_log(
+        &mut self,
+        segments: &mut Vec<Arc<Segment>>,
+    ) -> Result<ProducerStateManager, StorageError> {
+        self.recover_segments(segments)?;
+        self.ensure_active(segments)?;
+        self.load_producers(segments)
     }
 
     /// Verifies what may not have reached the disk.
@@ -528,7 +614,7 @@ pub(crate) fn read_topic_id(dir: &dyn Dir, partition_dir: &str) -> Result<TopicI
 }
 
 /// Are there only zeros where a batch header should be?
-fn is_lost_write(segment: &Segment, position: u64) -> Result<bool, StorageError> {
+pub(super) fn is_lost_write(segment: &Segment, position: u64) -> Result<bool, StorageError> {
     let mut header = [0xff; BATCH_HEADER_BYTES];
     let count = segment
         .log_file()

@@ -33,6 +33,7 @@ mod roll;
 mod segment_set;
 mod snapshots;
 mod sync_log;
+mod upgrade;
 pub(crate) mod validate;
 
 use std::collections::HashMap;
@@ -236,6 +237,12 @@ impl Log {
         }
         let renamed = self.context.dir.rename(path, &segment.key_index_path());
         renamed.map_err(|source| StorageError::io("rename", path, source))
+    }
+
+    /// Converts the sealed segment in which a scan has met a message of magic 0 or 1, which `error` says. True: what has
+    /// failed is worth another try. Only for a cleaning, which alone writes `.cleaned` files of its log.
+    pub(crate) fn upgrade_legacy(&self, error: &StorageError) -> Result<bool, StorageError> {
+        upgrade::upgrade_met(self, error)
     }
 
     /// Starts a new segment when the active one has become too old, so that `segment.ms` and

@@ -46,18 +46,24 @@ pub(super) fn replace_segments(
     let _one_at_a_time = lock(&log.replace_lock);
     log.check_open()?;
     let outputs: Vec<Arc<Segment>> = outputs.into_iter().map(Arc::new).collect();
-    let journal = journal_of(log, inputs, &outputs)?;
     let Some(first) = inputs.first() else {
         return Err(StorageError::Stale);
     };
+    let dir = &*log.context.dir;
+    let journal = journal_of(
+        dir,
+        &log.partition_dir,
+        inputs.iter().map(|input| input.base_offset()).collect(),
+        outputs.iter().map(|output| output.base_offset()),
+    )?;
     let journal_path = log.path(&file_name::replace_journal(first.base_offset()));
-    let committed = commit(log, &journal, &journal_path);
+    let committed = commit(dir, &log.partition_dir, &journal, &journal_path);
     log.context.or_offline(committed)?;
 
     match swap(log, inputs, &outputs, &journal) {
         Ok(()) => {}
         Err(StorageError::Stale) => {
-            let undone = undo(log, &journal_path, &outputs);
+            let undone = undo(dir, &log.partition_dir, &journal_path, &outputs);
             log.context.or_offline(undone)?;
             return Err(StorageError::Stale);
         }
@@ -69,40 +75,65 @@ pub(super) fn replace_segments(
     Ok(())
 }
 
+/// The same for a segment of a log that is being loaded, which nobody else knows yet: nothing can be `Stale`, and steps
+/// 5 to 10 are those of a journal that was found. When there is no room for the journal the outputs are removed.
+pub(super) fn replace_unloaded(
+    dir: &dyn Dir,
+    partition_dir: &str,
+    input: i64,
+    outputs: &[Segment],
+) -> Result<(), StorageError> {
+    let bases = outputs.iter().map(Segment::base_offset);
+    let journal = journal_of(dir, partition_dir, vec![input], bases)?;
+    let journal_path = format!("{partition_dir}/{}", file_name::replace_journal(input));
+    match commit(dir, partition_dir, &journal, &journal_path) {
+        Err(error) if error.is_out_of_space() => {
+            undo(dir, partition_dir, &journal_path, outputs)?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+        Ok(()) => replay(dir, partition_dir, &journal, &journal_path),
+    }
+}
+
 /// What the journal will say: the outputs' files as they are in the directory.
 fn journal_of(
-    log: &Log,
-    inputs: &[Arc<Segment>],
-    outputs: &[Arc<Segment>],
+    dir: &dyn Dir,
+    partition_dir: &str,
+    inputs: Vec<i64>,
+    outputs: impl Iterator<Item = i64>,
 ) -> Result<ReplaceJournal, StorageError> {
-    let entries = log
-        .context
-        .dir
-        .list(&log.partition_dir)
-        .map_err(|error| StorageError::io("list", log.partition_dir.as_str(), error))?;
+    let entries = dir
+        .list(partition_dir)
+        .map_err(|error| StorageError::io("list", partition_dir, error))?;
     let size_of = |base_offset, file| {
         let name = file_name::segment_file(base_offset, file, CLEANED);
         let entry = entries.iter().find(|entry| entry.name == name);
         entry.map(|entry| entry.size_bytes)
     };
-    let outputs = outputs.iter().map(|output| JournalOutput {
-        base_offset: output.base_offset(),
-        file_bytes: SegmentFile::OF_SEGMENT.map(|file| size_of(output.base_offset(), file)),
+    let outputs = outputs.map(|base_offset| JournalOutput {
+        base_offset,
+        file_bytes: SegmentFile::OF_SEGMENT.map(|file| size_of(base_offset, file)),
     });
     Ok(ReplaceJournal {
-        inputs: inputs.iter().map(|input| input.base_offset()).collect(),
+        inputs,
         outputs: outputs.collect(),
     })
 }
 
 /// Steps 1 to 3.
-fn commit(log: &Log, journal: &ReplaceJournal, path: &str) -> Result<(), StorageError> {
-    sync_partition_dir(&*log.context.dir, &log.partition_dir)?;
+fn commit(
+    dir: &dyn Dir,
+    partition_dir: &str,
+    journal: &ReplaceJournal,
+    path: &str,
+) -> Result<(), StorageError> {
+    sync_partition_dir(dir, partition_dir)?;
     let failed = |error| StorageError::io("write", path, error);
-    let file = log.context.dir.create(path).map_err(failed)?;
+    let file = dir.create(path).map_err(failed)?;
     file.write_all_at(&journal.encode(), 0).map_err(failed)?;
     file.sync_data().map_err(failed)?;
-    sync_partition_dir(&*log.context.dir, &log.partition_dir)
+    sync_partition_dir(dir, partition_dir)
 }
 
 /// Steps 4 to 6.
@@ -176,13 +207,17 @@ fn finish(
     sync_partition_dir(dir, &log.partition_dir)
 }
 
-/// `Stale`: the journal goes first, durably, or a crash would roll the swap forward.
-fn undo(log: &Log, journal_path: &str, outputs: &[Arc<Segment>]) -> Result<(), StorageError> {
-    let dir = &*log.context.dir;
+/// Nothing was renamed yet. The journal goes first, durably, or a crash would roll the swap forward.
+fn undo<S: std::borrow::Borrow<Segment>>(
+    dir: &dyn Dir,
+    partition_dir: &str,
+    journal_path: &str,
+    outputs: &[S],
+) -> Result<(), StorageError> {
     remove_file(dir, journal_path)?;
-    sync_partition_dir(dir, &log.partition_dir)?;
+    sync_partition_dir(dir, partition_dir)?;
     for output in outputs {
-        output.delete_files()?;
+        output.borrow().delete_files()?;
     }
     Ok(())
 }

@@ -238,8 +238,13 @@ type Loaded = (
     BTreeMap<TopicPartition, String>,
 );
 
-/// Loads on `threads` threads, each taking the next partition. An error of the disk ends it all;
-/// any other concerns its partition.
+/// A partition that there is no room to load, or to upgrade, waits for room; the others can be served.
+fn is_disk_failure(error: &StorageError) -> bool {
+    error.is_io() && !error.is_out_of_space()
+}
+
+/// Loads on `threads` threads, each taking the next partition. A failing disk ends it all; any other
+/// error concerns its partition.
 fn load_all(
     context: &Arc<DirectoryContext>,
     requests: &[LoadRequest],
@@ -250,7 +255,7 @@ fn load_all(
     let work = || {
         while let Some(request) = requests.get(next.fetch_add(1, Ordering::Relaxed)) {
             let result = load::load(context, request.clone());
-            let has_failed_disk = result.as_ref().is_err_and(StorageError::is_io);
+            let has_failed_disk = result.as_ref().is_err_and(is_disk_failure);
             lock(&results).push((request.topic_partition.clone(), result));
             if has_failed_disk {
                 next.store(requests.len(), Ordering::Relaxed);
@@ -271,7 +276,7 @@ fn load_all(
             Ok(log) => {
                 logs.insert(topic_partition, log);
             }
-            Err(error) if error.is_io() => return Err(error),
+            Err(error) if is_disk_failure(&error) => return Err(error),
             Err(error) => {
                 error!(partition = %topic_partition, %error, "cannot load a partition");
                 failed.insert(topic_partition, error.to_string());

@@ -41,6 +41,7 @@ use crate::lock::lock;
 
 pub use self::header_scan::{BatchPosition, HeaderScan};
 pub use self::lookup::TimestampedOffset;
+pub(crate) use self::recover::find_valid_batch;
 pub use self::recover::{Recovered, recover};
 pub use self::scan::{BatchScan, DEFAULT_SCAN_BUFFER_BYTES};
 pub use self::transaction_index::{AbortedTransaction, CollectedAborts, TransactionIndex};

@@ -7,7 +7,9 @@
 //! Crash during recovery: nothing was changed that a second run does not find or change again. Does not sync: the
 //! caller syncs once for all segments, before it believes the result to be durable.
 
-use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, RecordError};
+use lastword_record::{
+    BATCH_HEADER_BYTES, BatchHeader, LegacyMessage, LegacyPrefix, RecordBatch, RecordError,
+};
 
 use super::header_scan::{BatchPosition, check_batch};
 use super::index_feed::IndexFeed;
@@ -232,16 +234,12 @@ fn refuse_damage_in_the_middle(
     ))
 }
 
-/// The position of a batch that could belong to this log and has a valid checksum. When the search would take too long,
-/// the position where it was given up: not cutting is the safe answer.
-fn find_valid_batch(
+/// The position of a batch that could belong to this log and has a valid checksum; a message of magic 0 or 1 counts as
+/// one. When the search would take too long, the position where it was given up: not cutting is the safe answer.
+pub(crate) fn find_valid_batch(
     segment: &Segment,
     range: std::ops::Range<u32>,
 ) -> Result<Option<u32>, StorageError> {
-    // Any offset of the segment will do: a base offset is outside of the checksum, so it may be the very thing that is
-    // damaged, here or in the batch before.
-    let least_offset = segment.base_offset();
-    let most_offset = least_offset.saturating_add(i64::from(i32::MAX));
     let mut budget_bytes = u64::from(range.end.saturating_sub(range.start)) * MOST_CHECKSUM_ROUNDS;
     let mut block = vec![0; SEARCH_BLOCK_BYTES];
     let mut block_position = range.start;
@@ -250,17 +248,17 @@ fn find_valid_batch(
         let block = block.get_mut(..wanted).unwrap_or_default();
         let count = read(segment, block, block_position)?;
         let block = block.get(..count).unwrap_or_default();
-        for (start, candidate) in block.windows(BATCH_HEADER_BYTES).enumerate() {
-            if candidate.get(MAGIC_AT) != Some(&2) {
-                continue;
-            }
+        let is_last = count < SEARCH_BLOCK_BYTES || block_position + count as u32 >= range.end;
+        // The next block begins with the first header that did not fit into this one.
+        let starts = if is_last {
+            count
+        } else {
+            count - (BATCH_HEADER_BYTES - 1)
+        };
+        for start in 0..starts {
             let position = block_position + start as u32;
-            let Ok(header) = BatchHeader::parse(candidate) else {
-                continue;
-            };
-            let Ok(size_bytes) =
-                check_batch(&header, least_offset, most_offset, range.end - position)
-            else {
+            let candidate = block.get(start..).unwrap_or_default();
+            let Some(size_bytes) = plausible_size(segment, candidate, range.end - position) else {
                 continue;
             };
             if u64::from(size_bytes) > budget_bytes {
@@ -271,20 +269,44 @@ fn find_valid_batch(
                 return Ok(Some(position));
             }
         }
-        // The next block begins with the first header that did not fit into this one.
-        match block.len().checked_sub(BATCH_HEADER_BYTES - 1) {
-            Some(step) if step > 0 => block_position += step as u32,
-            _ => break,
+        if is_last {
+            break;
         }
+        block_position += starts as u32;
     }
     Ok(None)
+}
+
+/// The size of the batch or legacy message that may begin `candidate`, as far as its first bytes tell.
+fn plausible_size(segment: &Segment, candidate: &[u8], remaining: u32) -> Option<u32> {
+    // Any offset of the segment will do: a base offset is outside of the checksum, so it may be the very thing that is
+    // damaged, here or in the batch before.
+    let least_offset = segment.base_offset();
+    let most_offset = least_offset.saturating_add(i64::from(i32::MAX));
+    match candidate.get(MAGIC_AT)? {
+        2 => {
+            let header = BatchHeader::parse(candidate).ok()?;
+            check_batch(&header, least_offset, most_offset, remaining).ok()
+        }
+        0 | 1 => {
+            let prefix = LegacyPrefix::parse(candidate)?;
+            let size_bytes = u32::try_from(prefix.size_bytes).ok()?;
+            let is_plausible = (least_offset..=most_offset).contains(&prefix.offset);
+            (is_plausible && size_bytes <= remaining).then_some(size_bytes)
+        }
+        _ => None,
+    }
 }
 
 fn is_valid_batch(segment: &Segment, position: u32, size_bytes: u32) -> Result<bool, StorageError> {
     let mut bytes = vec![0; size_bytes as usize];
     let count = read(segment, &mut bytes, position)?;
-    let verify =
-        |bytes: &[u8]| -> Result<(), RecordError> { RecordBatch::parse(bytes)?.verify_crc() };
+    let verify = |bytes: &[u8]| -> Result<(), RecordError> {
+        match bytes.get(MAGIC_AT) {
+            Some(2) => RecordBatch::parse(bytes)?.verify_crc(),
+            _ => LegacyMessage::parse(bytes).map(|_| ()),
+        }
+    };
     Ok(bytes
         .get(..count)
         .is_some_and(|bytes| verify(bytes).is_ok()))

@@ -1,6 +1,7 @@
 //! Behaviour tests of the storage engine, in one binary.
 
 mod cleaner;
+mod legacy_messages;
 mod log;
 mod page_cache;
 mod segment;

@@ -12,6 +12,7 @@ mod recovery;
 mod rolling;
 mod swap;
 mod timestamps;
+mod upgrade;
 
 use std::sync::Arc;
 
