@@ -68,6 +68,7 @@ pub mod log;
 pub mod manager;
 pub mod producer_state;
 pub mod segment;
+mod signal;
 pub mod sync;
 
 pub use cleaner::LogCleaner;

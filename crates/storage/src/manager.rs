@@ -32,6 +32,7 @@ use crate::error::StorageError;
 use crate::file_name;
 use crate::lock::lock;
 use crate::log::{DirectoryContext, Log, Visibility, load};
+use crate::signal::Signal;
 use crate::sync;
 
 pub use background::{Background, start_background, start_sync_thread};
@@ -202,6 +203,11 @@ impl LogManager {
             logs.insert(log.topic_partition().clone(), Arc::clone(log));
         }
         Ok(created)
+    }
+
+    /// Raised when key indexes may have to be built.
+    pub(crate) fn sealed_signal(&self) -> &Signal {
+        &self.context.sealed
     }
 
     /// For a cleaner that starts.

@@ -21,6 +21,7 @@ pub mod choose;
 mod clean;
 mod control;
 mod group;
+mod indexer;
 mod join;
 mod ordinal_set;
 mod plan;
@@ -63,6 +64,7 @@ use crate::manager::LogManager;
 pub struct LogCleaner {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    indexer: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What a cleaning would drop.
@@ -92,6 +94,14 @@ impl LogCleaner {
                 .map_err(|source| StorageError::io("start", "a cleaner thread", source))?;
             lock(&cleaner.threads).push(thread);
         }
+        if threads > 0 {
+            let shared = cleaner.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name("log-key-index".to_string())
+                .spawn(move || indexer::run(&shared))
+                .map_err(|source| StorageError::io("start", "the key index thread", source))?;
+            *lock(&cleaner.indexer) = Some(thread);
+        }
         Ok(cleaner)
     }
 
@@ -104,6 +114,7 @@ impl LogCleaner {
         Ok(LogCleaner {
             shared,
             threads: Mutex::new(Vec::new()),
+            indexer: Mutex::new(None),
         })
     }
 
@@ -112,7 +123,8 @@ impl LogCleaner {
     pub fn stop(&self) {
         self.shared.stop();
         let threads = std::mem::take(&mut *lock(&self.threads));
-        for thread in threads {
+        let indexer = lock(&self.indexer).take();
+        for thread in threads.into_iter().chain(indexer) {
             if thread.join().is_err() {
                 tracing::error!("a cleaner thread panicked");
             }

@@ -65,6 +65,8 @@ pub(super) enum Work {
     Inline,
     /// Somebody asked and waits.
     Asked,
+    /// Key indexes of sealed segments are built in the background.
+    Index,
 }
 
 impl Work {
@@ -73,7 +75,7 @@ impl Work {
         match self {
             Work::Thread => bytes - bytes / INLINE_SHARE,
             Work::Inline => bytes / INLINE_SHARE,
-            Work::Asked => bytes,
+            Work::Asked | Work::Index => bytes,
         }
     }
 }
@@ -108,6 +110,7 @@ impl Shared {
     pub fn stop(&self) {
         self.is_stopped.store(true, Ordering::SeqCst);
         self.throttle.stop();
+        self.manager.sealed_signal().raise();
         self.wake();
     }
 
@@ -528,12 +531,13 @@ impl Shared {
     }
 
     /// A thread's share of the memory.
-    fn resources(&self, work: Work) -> CleanerResources {
+    pub fn resources(&self, work: Work) -> CleanerResources {
         let mut config = lock(&self.config).clone();
         config.dedupe_buffer_size_bytes = work.share_of(config.dedupe_buffer_size_bytes);
-        let threads = u64::from(config.threads.max(1));
+        // One more for the thread that builds indexes.
+        let shares = u64::from(config.threads.max(1)) + 1;
         let memory_bytes =
-            usize::try_from(config.dedupe_buffer_size_bytes / threads).unwrap_or(usize::MAX);
+            usize::try_from(config.dedupe_buffer_size_bytes / shares).unwrap_or(usize::MAX);
         CleanerResources::new(
             self.hasher.clone(),
             memory_bytes,
@@ -541,7 +545,7 @@ impl Shared {
         )
     }
 
-    fn control<'a>(&'a self, log: &'a Log, progress: &'a Progress) -> Control<'a> {
+    pub fn control<'a>(&'a self, log: &'a Log, progress: &'a Progress) -> Control<'a> {
         Control {
             throttle: &self.throttle,
             is_stopped: &self.is_stopped,
@@ -558,7 +562,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn is_stopped(&self) -> bool {
+    pub fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::SeqCst)
     }
 

@@ -52,6 +52,7 @@ pub fn open_or_build(
 ) -> Result<(KeyIndex, Option<Built>), StorageError> {
     let segment = request.segment;
     if let Found::Index(index) = KeyIndex::open(segment, request.hasher)? {
+        segment.set_has_key_index(true);
         return Ok((index, None));
     }
     let _building = lock(segment.key_index_building());
@@ -94,6 +95,7 @@ pub fn open_or_build(
 /// Removes an index that has proved to be damaged.
 pub fn discard(log: &Log, segment: &Segment) -> Result<(), StorageError> {
     let _building = lock(segment.key_index_building());
+    segment.set_has_key_index(false);
     let path = segment.key_index_path();
     match log.dir().remove(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -19,6 +19,7 @@ use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::file_name;
 use crate::lock::lock;
+use crate::signal::Signal;
 use crate::sync::SyncQueue;
 
 /// Called with a partition and its HighWatermark whenever that may have moved, and once for every
@@ -35,6 +36,8 @@ pub(crate) struct DirectoryContext {
     pub dir: Arc<dyn Dir>,
     pub clock: Clock,
     pub sync_queue: SyncQueue,
+    /// A segment was sealed, or a log has changed its config: key indexes may have to be built.
+    pub sealed: Signal,
     pub visibility: Option<Visibility>,
     pub max_decompressed_bytes: usize,
     pub producer_id_expiration_ms: i64,
@@ -61,6 +64,7 @@ impl DirectoryContext {
             dir,
             clock,
             sync_queue: SyncQueue::default(),
+            sealed: Signal::default(),
             visibility,
             max_decompressed_bytes,
             producer_id_expiration_ms,

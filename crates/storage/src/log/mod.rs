@@ -112,6 +112,7 @@ impl Log {
     /// Takes effect at once: on the next append, roll, retention and cleaning.
     pub fn update_config(&self, config: LogConfig) {
         self.config.store(Arc::new(config));
+        self.context.sealed.raise();
     }
 
     /// The log directory this partition lives in.
@@ -236,7 +237,9 @@ impl Log {
             return Err(StorageError::Stale);
         }
         let renamed = self.context.dir.rename(path, &segment.key_index_path());
-        renamed.map_err(|source| StorageError::io("rename", path, source))
+        renamed.map_err(|source| StorageError::io("rename", path, source))?;
+        segment.set_has_key_index(true);
+        Ok(())
     }
 
     /// Converts the sealed segment in which a scan has met a message of magic 0 or 1, which `error` says. True: what has

@@ -71,6 +71,7 @@ pub(super) fn replace_segments(
     }
     let finished = finish(log, inputs, &journal, &journal_path);
     log.context.or_offline(finished)?;
+    log.context.sealed.raise();
     debug!(partition = %log.topic_partition, ?journal, "replaced segments");
     Ok(())
 }

@@ -143,6 +143,7 @@ pub(super) fn roll_to(
     // An empty active segment whose base is too far below is left behind as an empty file.
     segments.push(Arc::clone(&segment));
     log.segments.store(Arc::new(set.with_segments(segments)));
+    log.context.sealed.raise();
     writer.active.close_index_files();
     writer.active = segment;
     writer.first_append_ms = None;

@@ -77,6 +77,7 @@ pub struct Segment {
     writer: Mutex<IndexFeed>,
     /// Held by who builds the key index of this segment.
     key_index_building: Mutex<()>,
+    has_key_index: AtomicBool,
 }
 
 impl Segment {
@@ -113,6 +114,7 @@ impl Segment {
             max: Mutex::new(feed.max),
             writer: Mutex::new(feed),
             key_index_building: Mutex::default(),
+            has_key_index: AtomicBool::new(false),
         })
     }
 
@@ -260,6 +262,15 @@ impl Segment {
     /// The key index file, if there is one.
     pub(crate) fn open_key_index(&self) -> Result<Option<Arc<dyn File>>, StorageError> {
         self.files.open(SegmentFile::KeyIndex)
+    }
+
+    /// A usable key index was there when somebody last looked.
+    pub(crate) fn has_key_index(&self) -> bool {
+        self.has_key_index.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_has_key_index(&self, is_there: bool) {
+        self.has_key_index.store(is_there, Ordering::Relaxed);
     }
 
     /// See [`key_index`](crate::key_index).

@@ -78,6 +78,7 @@ pub(super) fn open(
         max: Mutex::new(tail.feed.max),
         writer: Mutex::new(tail.feed),
         key_index_building: Mutex::default(),
+        has_key_index: AtomicBool::new(false),
         files,
     })
 }
