@@ -31,7 +31,7 @@ pub struct Residency {
 }
 
 impl Residency {
-    /// Looks at the first `len` bytes; 0.3 ms for a GB in the cache, 1.5 ms for one on disk.
+    /// Looks at the first `len` bytes; about 1 ms a GB.
     pub fn of(file: &dyn File, len: u64) -> Residency {
         let Some(descriptor) = file.as_fd().and_then(own_descriptor) else {
             return Residency::default();
