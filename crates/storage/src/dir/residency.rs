@@ -1,10 +1,11 @@
-//! Leaves the page cache as it was found: what of a file was in it before somebody read the file through, and a reader's
-//! trail that is dropped where it was not.
+//! Leaves the page cache as it was found: what of a file was in it before somebody read the file through, and a
+//! reader's trail that is dropped where it was not.
 //!
 //! The file is looked at in parts of 8 MiB, and a part is hot when three pages of it are. The question is a read that
 //! must not wait (`RWF_NOWAIT`). The kernel answers no, but begins to read that page: so the question goes through a
-//! descriptor of its own that is said to read at random, or 8 MiB would follow; and no page is asked for twice, so that
-//! the last question is no answer to the next. A yes proves little: on a busy machine the page may have come in between.
+//! descriptor of its own that is said to read at random, or readahead would follow; and no page is asked for twice, so
+//! that the last question is no answer to the next. A yes proves little: on a busy machine the page may have come in
+//! meanwhile.
 //!
 //! Only advice, so nothing fails. Where nobody can tell (simulated files, no `/proc`, a file system that does not know
 //! the question) everything counts as cached, and nothing is dropped. No lock.
