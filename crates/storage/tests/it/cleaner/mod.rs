@@ -5,6 +5,7 @@ mod dedup;
 mod faults;
 mod hooked_dir;
 mod interruptions;
+mod legacy;
 mod panics;
 mod producers;
 mod random;
