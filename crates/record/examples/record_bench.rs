@@ -1,11 +1,11 @@
 //! Times the inner loops of the cleaner over a log in memory. Not a test: it asserts nothing about
 //! time.
 //!
-//! `cargo run --release -p lastword-record --example record_bench -- [NAME] [LOG_KIB] [VALUE_BYTES]`
+//! `cargo run --release -p lastword-record --example record_bench -- NAME LOG_KIB VALUE_BYTES HEADERS`
 //!
-//! Without a NAME everything runs. Each line is the fastest of several passes, in ns per record of
-//! the log. Records have keys of 16 bytes, values of VALUE_BYTES (default 182: records of about 208
-//! bytes) and lie in uncompressed batches of 16 KiB.
+//! Without a NAME (or with an empty one) everything runs. Each line is the fastest of several passes,
+//! in ns per record of the log. Records have keys of 16 bytes, values of VALUE_BYTES (default 182:
+//! records of about 208 bytes), HEADERS (default none), and lie in uncompressed batches of 16 KiB.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -31,8 +31,8 @@ fn main() -> Result<(), RecordError> {
         let number = arguments.next().and_then(|text| text.parse().ok());
         number.unwrap_or(default)
     };
-    let (log_kib, value_bytes) = (number(256 << 10), number(182));
-    let log = generate(log_kib << 10, value_bytes)?;
+    let (log_kib, value_bytes, headers) = (number(256 << 10), number(182), number(0));
+    let log = generate(log_kib << 10, value_bytes, headers)?;
     println!("{} records, {} KiB", log.records, log.bytes.len() >> 10);
 
     let bench = |wanted: &str, pass: &mut dyn FnMut(&Log) -> Result<u64, RecordError>| {
@@ -186,12 +186,13 @@ fn is_set(bits: &[u64], index: u64) -> bool {
         .is_some_and(|word| word >> (index & 63) & 1 == 1)
 }
 
-fn generate(log_bytes: usize, value_bytes: usize) -> Result<Log, RecordError> {
+fn generate(log_bytes: usize, value_bytes: usize, headers: usize) -> Result<Log, RecordError> {
     let mut log = Log {
         bytes: Vec::with_capacity(log_bytes + BATCH_BYTES),
         records: 0,
     };
     let value = vec![b'v'; value_bytes];
+    let headers: Vec<(&[u8], Option<&[u8]>)> = vec![(b"trace", Some(b"0123456789")); headers];
     let mut offset = 0;
     while log.bytes.len() < log_bytes {
         let mut builder = BatchBuilder::new(BatchSpec {
@@ -201,7 +202,13 @@ fn generate(log_bytes: usize, value_bytes: usize) -> Result<Log, RecordError> {
         while builder.estimated_bytes() < BATCH_BYTES {
             let key = format!("key-{:012}", offset * 7_919 % 500_009);
             let timestamp = 1_700_000_000_000 + offset / 8;
-            builder.push(offset, timestamp, Some(key.as_bytes()), Some(&value), &[]);
+            builder.push(
+                offset,
+                timestamp,
+                Some(key.as_bytes()),
+                Some(&value),
+                &headers,
+            );
             offset += 1;
         }
         log.records += builder.record_count() as u64;
