@@ -72,6 +72,8 @@ pub struct LogConfig {
     pub file_delete_delay_ms: i64,
     pub max_message_bytes: u32,
     pub compression_type: TopicCompression,
+    /// Cleaning merges small batches; ours.
+    pub compaction_rebatch: bool,
     pub compression_gzip_level: i32,
     pub compression_lz4_level: i32,
     pub compression_zstd_level: i32,
@@ -115,6 +117,7 @@ impl Default for LogConfig {
             file_delete_delay_ms: 60_000,
             max_message_bytes: 1_048_588,
             compression_type: TopicCompression::Producer,
+            compaction_rebatch: true,
             compression_gzip_level: -1,
             compression_lz4_level: 9,
             compression_zstd_level: 3,
@@ -172,6 +175,16 @@ impl LogConfig {
             }
         }
         LogConfig::from_properties(&topic_properties)
+    }
+
+    /// The level at which the topic compresses with this codec; none for the codec's own.
+    pub fn compression_level(&self, codec: CompressionType) -> Option<i32> {
+        match codec {
+            CompressionType::Gzip => Some(self.compression_gzip_level),
+            CompressionType::Lz4 => Some(self.compression_lz4_level),
+            CompressionType::Zstd => Some(self.compression_zstd_level),
+            CompressionType::None | CompressionType::Snappy => None,
+        }
     }
 
     /// The size at which a segment is rolled.
@@ -243,6 +256,7 @@ impl LogConfig {
             "file.delete.delay.ms" => self.file_delete_delay_ms = value.long(),
             "max.message.bytes" => self.max_message_bytes = value.size(),
             "compression.type" => self.compression_type = parse_compression(value.text()),
+            "lastword.compaction.rebatch" => self.compaction_rebatch = value.boolean(),
             "compression.gzip.level" => self.compression_gzip_level = value.int(),
             "compression.lz4.level" => self.compression_lz4_level = value.int(),
             "compression.zstd.level" => self.compression_zstd_level = value.int(),
@@ -307,6 +321,7 @@ impl LogConfig {
             "file.delete.delay.ms" => Value::Long(self.file_delete_delay_ms),
             "max.message.bytes" => Value::Long(self.max_message_bytes.into()),
             "compression.type" => Value::Text(compression_name(self.compression_type).into()),
+            "lastword.compaction.rebatch" => Value::Boolean(self.compaction_rebatch),
             "compression.gzip.level" => Value::Long(self.compression_gzip_level.into()),
             "compression.lz4.level" => Value::Long(self.compression_lz4_level.into()),
             "compression.zstd.level" => Value::Long(self.compression_zstd_level.into()),

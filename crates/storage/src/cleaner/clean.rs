@@ -17,6 +17,7 @@ use super::control::Control;
 use super::group::{GroupFacts, GroupLimits, group};
 use super::plan::{Plan, PlanRequest, SegmentPlan, plan};
 use super::progress::Phase;
+use super::rebatch::Rebatching;
 use super::retain::Rules;
 use super::rewrite::{Rewrite, VanishedTransactions, discard, rewrite};
 use super::stats::CleanStats;
@@ -333,6 +334,7 @@ fn clean_group(
             },
             now_ms: request.now_ms,
             segment_bytes: u64::from(log.config().effective_segment_bytes()),
+            rebatching: Rebatching::of(&log.config()),
         };
         let mut group_stats = *stats;
         let outputs = rewrite(

@@ -27,6 +27,7 @@ mod ordinal_set;
 mod plan;
 mod progress;
 mod range_reader;
+mod rebatch;
 mod retain;
 mod rewrite;
 mod secret;

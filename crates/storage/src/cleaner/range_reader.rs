@@ -2,7 +2,7 @@
 //!
 //! The caller says which ranges come next; those that lie close together are read with one call. What is handed out was
 //! checked: its CRC holds, and it is the batch that the key index describes. Damage of the log and an index of another
-//! log are told apart. No lock.
+//! log are told apart. What was not in the page cache before is not left there. No lock.
 
 use std::ops::Range;
 
@@ -10,6 +10,7 @@ use lastword_record::RecordBatch;
 
 use super::control::Control;
 use super::plan::SegmentPlan;
+use crate::dir::DropBehind;
 use crate::error::StorageError;
 use crate::key_index::IndexedBatch;
 
@@ -27,6 +28,7 @@ pub struct RangeReader<'a> {
     /// What of the file is in the buffer.
     held: Range<u32>,
     bytes_read: u64,
+    drop_behind: DropBehind,
 }
 
 impl<'a> RangeReader<'a> {
@@ -38,6 +40,7 @@ impl<'a> RangeReader<'a> {
             buffer,
             held: 0..0,
             bytes_read: 0,
+            drop_behind: DropBehind::new(planned.segment.log_file(), planned.size_bytes.into()),
         }
     }
 
@@ -135,8 +138,15 @@ impl<'a> RangeReader<'a> {
             ));
         }
         self.bytes_read += len as u64;
+        self.drop_behind.passed(extent.start.into());
         self.held = extent;
         Ok(())
+    }
+
+    /// Most of the segment was not in the page cache before it was read.
+    pub fn was_cold(&self) -> bool {
+        let residency = self.drop_behind.residency();
+        residency.is_cold(0..self.planned.size_bytes.into())
     }
 
     pub fn bytes_read(&self) -> u64 {

@@ -17,10 +17,10 @@ use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, RecordError,
 
 use super::clean::CleanerResources;
 use super::control::Control;
-use super::ordinal_set::OrdinalSet;
 use super::plan::{BATCHES_BUFFER_BYTES, SegmentPlan};
 use super::range_reader::RangeReader;
-use super::retain::{BatchPlan, Fate, Rules, fate};
+use super::rebatch::{self, Merger, Rebatching};
+use super::retain::{self, BatchPlan, Fate, Rules, fate};
 use super::stats::CleanStats;
 use super::write_behind::WriteBehind;
 use crate::error::StorageError;
@@ -69,6 +69,8 @@ pub struct Rewrite<'a> {
     pub rules: Rules<'a>,
     pub now_ms: i64,
     pub segment_bytes: u64,
+    /// None: every batch stays for itself.
+    pub rebatching: Option<Rebatching>,
 }
 
 /// Rewrites the segments of one group. On an error no output is left.
@@ -120,6 +122,7 @@ pub fn discard(outputs: Vec<Segment>) {
 /// A batch, and what becomes of it.
 struct Step {
     batch: IndexedBatch,
+    live_records: u64,
     fate: Fate,
 }
 
@@ -140,6 +143,7 @@ fn fill(
         };
         let mut batches = index.batches(BATCHES_BUFFER_BYTES);
         let mut reader = RangeReader::new(planned, std::mem::take(&mut resources.read_buffer));
+        outputs.write_behind.drops_cache = reader.was_cold();
         while next_steps(&mut batches, planned, &rewrite.rules, &mut steps)? {
             for step in &steps {
                 vanished.see(&step.batch, step.fate);
@@ -147,21 +151,23 @@ fn fill(
             let wanted = steps.iter().filter(|step| step.fate != Fate::Drop);
             reader.expect(wanted.map(|step| step.batch.position..step.batch.end()));
             for step in &steps {
-                run(
-                    step,
-                    planned,
-                    &mut reader,
-                    resources,
-                    control,
-                    outputs,
-                    stats,
-                )?;
+                if step.fate == Fate::Drop {
+                    stats.batches_dropped += 1;
+                    continue;
+                }
+                let batch = reader.batch(&step.batch, control)?;
+                let written = write(rewrite, step, &batch, planned, resources, outputs, stats)?;
+                written.map_err(|error| {
+                    let position = u64::from(step.batch.position);
+                    let path = planned.segment.log_path();
+                    StorageError::corrupt_segment(path, position, error.to_string())
+                })?;
             }
         }
         stats.bytes_read += reader.bytes_read();
         resources.read_buffer = reader.into_buffer();
     }
-    Ok(())
+    outputs.end_merge(stats)
 }
 
 /// Decides on the batches that come next; none are left when it answers false.
@@ -179,103 +185,96 @@ fn next_steps(
         };
         let ordinals = batch.ordinals();
         let dead_records = planned.dead.count_in(ordinals.clone());
+        let live_records = u64::from(batch.record_count) - dead_records;
         let batch_plan = BatchPlan {
-            live_records: u64::from(batch.record_count) - dead_records,
+            live_records,
             needs_horizon: planned.to_stamp.count_in_without(ordinals, &planned.dead) > 0,
         };
         let fate = fate(&batch, batch_plan, rules);
         if fate != Fate::Drop {
             bytes += u64::from(batch.size_bytes);
         }
-        steps.push(Step { batch, fate });
+        steps.push(Step {
+            batch,
+            live_records,
+            fate,
+        });
     }
     Ok(!steps.is_empty())
 }
 
-/// Does what was decided.
-fn run(
+/// Writes what becomes of a batch. The inner error says that its records are damaged.
+fn write(
+    rewrite: &Rewrite<'_>,
     step: &Step,
+    batch: &RecordBatch<'_>,
     planned: &SegmentPlan,
-    reader: &mut RangeReader<'_>,
     resources: &mut CleanerResources,
-    control: &Control<'_>,
     outputs: &mut Outputs<'_>,
     stats: &mut CleanStats,
-) -> Result<(), StorageError> {
-    let indexed = &step.batch;
-    if step.fate == Fate::Drop {
-        stats.batches_dropped += 1;
-        return Ok(());
-    }
-    let batch = reader.batch(indexed, control)?;
-    let corrupt = |error: RecordError| {
-        let position = u64::from(indexed.position);
-        StorageError::corrupt_segment(planned.segment.log_path(), position, error.to_string())
-    };
+) -> Result<Result<(), RecordError>, StorageError> {
     let header = batch.header();
+    let first_ordinal = u64::from(step.batch.first_ordinal);
+    let live = |index| !planned.dead.contains(first_ordinal + index);
+    stats.records_written += step.live_records;
     match step.fate {
         Fate::Drop => {}
+        Fate::KeepEmpty => stats.batches_emptied += 1,
+        Fate::Copy => stats.batches_copied += 1,
+        Fate::Rebuild { delete_horizon_ms } => {
+            stats.batches_rebuilt += 1;
+            if header.delete_horizon_ms().is_none() && delete_horizon_ms.is_some() {
+                let to_stamp = &planned.to_stamp;
+                stats.horizons_stamped +=
+                    to_stamp.count_in_without(step.batch.ordinals(), &planned.dead);
+            }
+        }
+    }
+
+    let kind = rewrite.rebatching.as_ref().and_then(|rebatching| {
+        let is_last = retain::is_last_of_producer(&step.batch, rewrite.rules.pins);
+        let kind = rebatch::kind(header, step.fate, step.live_records, is_last, rebatching)?;
+        Some((kind, rebatching))
+    });
+    let out = match kind {
+        Some((kind, rebatching)) if outputs.merger.takes(kind, header, rebatching) => {
+            let added = outputs.merger.add(batch, &mut resources.decompressor, live);
+            return Ok(added);
+        }
+        Some((kind, _)) => {
+            outputs.end_merge(stats)?;
+            outputs.merger.begin(kind, header)
+        }
+        None => {
+            outputs.end_merge(stats)?;
+            outputs.make_room(batch.bytes().len(), header)?;
+            &mut outputs.pending
+        }
+    };
+    let written = match step.fate {
+        Fate::Drop => return Ok(Ok(())),
         Fate::KeepEmpty => {
-            stats.batches_emptied += 1;
             let bytes = empty_batch(header);
-            let empty = BatchHeader::parse(&bytes).map_err(corrupt)?;
-            outputs.add_bytes(&bytes, empty)?;
+            out.extend_from_slice(&bytes);
+            BatchHeader::parse(&bytes)
         }
         Fate::Copy => {
-            stats.batches_copied += 1;
-            stats.records_written += u64::from(indexed.record_count);
-            outputs.add_bytes(batch.bytes(), *header)?;
+            out.extend_from_slice(batch.bytes());
+            Ok(*header)
         }
         Fate::Rebuild { delete_horizon_ms } => {
-            outputs.make_room(batch.bytes().len(), header)?;
-            let first_ordinal = u64::from(indexed.first_ordinal);
-            let rebuilt = rebuild(
-                &batch,
-                delete_horizon_ms,
-                &planned.dead,
-                first_ordinal,
-                resources,
-                &mut outputs.pending,
-            )
-            .map_err(corrupt)?;
-            stats.batches_rebuilt += 1;
-            stats.records_written += u64::from(rebuilt.record_count.unsigned_abs());
-            if header.delete_horizon_ms().is_none() && delete_horizon_ms.is_some() {
-                let stamped = planned
-                    .to_stamp
-                    .count_in_without(indexed.ordinals(), &planned.dead);
-                stats.horizons_stamped += stamped;
-            }
-            outputs.added(rebuilt)?;
+            let CleanerResources {
+                decompressor,
+                builder,
+                ..
+            } = resources;
+            builder.rebuild_survivors(batch, delete_horizon_ms, decompressor, live, out)
         }
+    };
+    match (written, kind) {
+        (Ok(header), None) => outputs.added(header).map(Ok),
+        (written, _) => Ok(written.map(drop)),
     }
-    Ok(())
-}
-
-/// Appends the survivors of a batch to `out` as one batch.
-fn rebuild(
-    batch: &RecordBatch<'_>,
-    delete_horizon_ms: Option<i64>,
-    dead: &OrdinalSet,
-    first_ordinal: u64,
-    resources: &mut CleanerResources,
-    out: &mut Vec<u8>,
-) -> Result<BatchHeader, RecordError> {
-    let CleanerResources {
-        decompressor,
-        builder,
-        ..
-    } = resources;
-    let records = batch.records(decompressor)?;
-    builder.reset_rebuild(batch.header(), delete_horizon_ms);
-    let mut writer = builder.writer(out);
-    for (record, ordinal) in records.zip(first_ordinal..) {
-        let record = record?;
-        if !dead.contains(ordinal) {
-            writer.push_record(&record);
-        }
-    }
-    writer.finish()
 }
 
 /// The segments being written.
@@ -292,6 +291,7 @@ struct Outputs<'a> {
     aborted: std::collections::VecDeque<AbortedTransaction>,
     bytes: u64,
     write_behind: WriteBehind,
+    merger: Merger,
 }
 
 impl<'a> Outputs<'a> {
@@ -308,6 +308,7 @@ impl<'a> Outputs<'a> {
             aborted: std::collections::VecDeque::new(),
             bytes: 0,
             write_behind: WriteBehind::default(),
+            merger: Merger::new(),
         }
     }
 
@@ -338,10 +339,22 @@ impl<'a> Outputs<'a> {
         self.segments.last().expect("an output is open")
     }
 
-    fn add_bytes(&mut self, bytes: &[u8], header: BatchHeader) -> Result<(), StorageError> {
-        self.make_room(bytes.len(), &header)?;
-        self.pending.extend_from_slice(bytes);
-        self.added(header)
+    /// Writes what the merger has collected.
+    fn end_merge(&mut self, stats: &mut CleanStats) -> Result<(), StorageError> {
+        let merged = self.merger.take();
+        let merged = merged.map_err(|error| StorageError::CorruptBatch {
+            reason: error.to_string(),
+        })?;
+        let Some(merged) = merged else {
+            return Ok(());
+        };
+        if merged.sources > 1 {
+            stats.batches_merged += merged.sources;
+        }
+        self.make_room(merged.bytes.len(), &merged.header)?;
+        self.pending.extend_from_slice(&merged.bytes);
+        self.merger.give_back(merged.bytes);
+        self.added(merged.header)
     }
 
     /// Goes on to another output if a batch of this size does not belong into the current one any more.
@@ -393,8 +406,8 @@ impl<'a> Outputs<'a> {
         Ok(())
     }
 
-    /// Completes the outputs and makes them durable, bytes and names. `Log::replace_segments` syncs the names
-    /// once more, before it writes its journal.
+    /// Completes the outputs and makes their bytes durable; their names are the first that `Log::replace_segments`
+    /// syncs.
     fn finish(&mut self, group: &[&SegmentPlan]) -> Result<(), StorageError> {
         self.write()?;
         while let Some(entry) = self.aborted.pop_front() {
@@ -409,13 +422,14 @@ impl<'a> Outputs<'a> {
         for segment in &self.segments {
             segment.seal()?;
             segment.sync()?;
+            if self.write_behind.drops_cache {
+                segment.log_file().drop_cache(0, 0);
+            }
             if let Some(modified_ms) = modified_ms {
                 segment.set_modified_ms(modified_ms)?;
             }
         }
-        let partition_dir = self.log.partition_dir();
-        let synced = self.log.dir().sync_dir(partition_dir);
-        synced.map_err(|source| StorageError::io("sync", partition_dir, source))
+        Ok(())
     }
 }
 

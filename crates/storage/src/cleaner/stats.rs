@@ -54,6 +54,8 @@ pub struct CleanStats {
     pub records_written: u64,
     pub batches_copied: u64,
     pub batches_rebuilt: u64,
+    /// Of the ones above: how many went into larger ones.
+    pub batches_merged: u64,
     pub batches_emptied: u64,
     pub batches_dropped: u64,
     pub segments_in: u32,

@@ -114,6 +114,8 @@ pub const TOPIC_CONFIGS: &[ConfigEntry] = &[
         "Bytes of log between two index entries."),
     ConfigEntry { name: "internal.segment.bytes", broker_synonyms: &[], kind: Int, default: None, validator: AtLeast(1), is_hidden: true,
         doc: "Overrides segment.bytes without its minimum, for tests." },
+    entry("lastword.compaction.rebatch", Boolean, "true", Any, &[same_unit("lastword.compaction.rebatch")],
+        "Cleaning puts what survives in small batches together into large ones, compressed as compression.type says."),
     entry("leader.replication.throttled.replicas", List, "", Any, &[],
         "Accepted for the sake of tools; a single broker does not replicate."),
     entry("local.retention.bytes", Long, "-2", AtLeast(-2), &[same_unit("log.local.retention.bytes")],

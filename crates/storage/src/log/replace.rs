@@ -57,8 +57,15 @@ pub(super) fn replace_segments(
         outputs.iter().map(|output| output.base_offset()),
     )?;
     let journal_path = log.path(&file_name::replace_journal(first.base_offset()));
-    let committed = commit(dir, &log.partition_dir, &journal, &journal_path);
-    log.context.or_offline(committed)?;
+    if let Err(error) = commit(dir, &log.partition_dir, &journal, &journal_path) {
+        if !error.is_out_of_space() {
+            return log.context.or_offline(Err(error));
+        }
+        // No room for the journal: nothing was renamed, and without it nothing will be.
+        let undone = undo(dir, &log.partition_dir, &journal_path, &outputs);
+        log.context.or_offline(undone)?;
+        return Err(error);
+    }
 
     match swap(log, inputs, &outputs, &journal) {
         Ok(()) => {}

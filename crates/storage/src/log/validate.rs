@@ -196,7 +196,7 @@ fn recompress(
     let mut builder = BatchBuilder::new(BatchSpec {
         base_offset: header.base_offset,
         compression: target,
-        compression_level: compression_level(rules.config, target),
+        compression_level: rules.config.compression_level(target),
         timestamp_type: TimestampType::CreateTime,
         producer_id: header.producer_id,
         producer_epoch: header.producer_epoch,
@@ -313,15 +313,6 @@ fn target_compression(config: &LogConfig, source: CompressionType) -> Compressio
         TopicCompression::Producer => source,
         TopicCompression::Uncompressed => CompressionType::None,
         TopicCompression::Codec(codec) => codec,
-    }
-}
-
-fn compression_level(config: &LogConfig, codec: CompressionType) -> Option<i32> {
-    match codec {
-        CompressionType::Gzip => Some(config.compression_gzip_level),
-        CompressionType::Lz4 => Some(config.compression_lz4_level),
-        CompressionType::Zstd => Some(config.compression_zstd_level),
-        CompressionType::None | CompressionType::Snappy => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod legacy;
 mod panics;
 mod producers;
 mod random;
+mod rebatch;
 mod scene;
 mod scheduling;
 mod tombstones;

@@ -188,7 +188,10 @@ fn run(seed: u64) {
     };
     let mut scene = Scene::with(
         "",
-        |config| config.segment_bytes = segment_bytes,
+        |config| {
+            config.segment_bytes = segment_bytes;
+            config.compaction_rebatch = seed % 2 == 1;
+        },
         cleaner_config,
     );
     let mut now_ms = 0;

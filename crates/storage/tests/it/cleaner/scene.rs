@@ -198,6 +198,13 @@ impl Scene {
             let (header, old) = (&batch.header, by_base[&batch.header.base_offset]);
             assert!(header.base_offset > last_offset, "{header:?}");
             last_offset = header.last_offset();
+            let is_merged = self.config().compaction_rebatch
+                && (header.last_offset_delta, header.producer_id)
+                    != (old.header.last_offset_delta, old.header.producer_id);
+            if is_merged {
+                self.check_merged(batch, before);
+                continue;
+            }
             assert_eq!(header.last_offset_delta, old.header.last_offset_delta);
             assert_eq!(header.base_sequence, old.header.base_sequence);
             assert_eq!(header.producer_id, old.header.producer_id);
@@ -212,7 +219,7 @@ impl Scene {
                 assert_eq!(header.delete_horizon_ms(), Some(horizon_ms));
             }
             for row in &batch.rows {
-                assert_eq!(Some(row), self.written.get(&row.offset));
+                assert_eq!(*row, self.as_written(row));
             }
         }
         let tail = |batches: &[Batch]| -> Vec<Vec<u8>> {
@@ -228,6 +235,51 @@ impl Scene {
             "a consumer comes to another map"
         );
         self.check_indexes();
+    }
+
+    /// A batch that several were merged to has what they had in common, and no producer.
+    fn check_merged(&self, batch: &Batch, before: &[Batch]) {
+        let header = &batch.header;
+        assert_eq!(
+            (
+                header.producer_id,
+                header.producer_epoch,
+                header.base_sequence
+            ),
+            (-1, -1, -1)
+        );
+        assert!(!header.is_transactional() && !header.is_control());
+        assert_eq!(header.delete_horizon_ms(), None);
+        let sources = before.iter().filter(|old| {
+            let rows = old.rows.iter();
+            rows.map(|row| row.offset)
+                .any(|offset| batch.rows.iter().any(|row| row.offset == offset))
+        });
+        let mut last_offset = None;
+        for old in sources {
+            assert_eq!(header.leader_epoch, old.header.leader_epoch);
+            assert_eq!(header.timestamp_type(), old.header.timestamp_type());
+            assert!(!old.header.is_transactional() && !old.header.is_control());
+            last_offset = Some(old.header.last_offset());
+        }
+        assert_eq!(Some(header.last_offset()), last_offset);
+        for row in &batch.rows {
+            assert_eq!(*row, self.as_written(row));
+        }
+    }
+
+    /// What was written at a record's offset, without what re-batching takes.
+    fn as_written(&self, row: &Row) -> Row {
+        let mut written = self.written[&row.offset].clone();
+        if self.config().compaction_rebatch && row.producer_id == -1 {
+            (
+                written.producer_id,
+                written.producer_epoch,
+                written.sequence,
+            ) = (-1, -1, -1);
+            written.codec = row.codec;
+        }
+        written
     }
 
     /// Every batch can be found by its offsets, and every record by its time.
@@ -412,6 +464,8 @@ pub fn log_config() -> LogConfig {
         },
         min_cleanable_dirty_ratio: 0.0,
         delete_retention_ms: RETENTION_MS,
+        // Batch for batch, as Kafka leaves it.
+        compaction_rebatch: false,
         ..LogConfig::default()
     }
 }
@@ -450,7 +504,10 @@ fn decode(batch: RecordBatch<'_>, decompressor: &mut Decompressor) -> Batch {
             headers: record.headers.raw().to_vec(),
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
-            sequence: i64::from(header.base_sequence) + record.offset - header.base_offset,
+            sequence: match header.producer_id {
+                -1 => -1,
+                _ => i64::from(header.base_sequence) + record.offset - header.base_offset,
+            },
             leader_epoch: header.leader_epoch,
             attributes: header.attributes & 0x38,
             codec: header.compression().unwrap(),
