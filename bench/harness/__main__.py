@@ -7,8 +7,9 @@ import shutil
 import signal
 import statistics
 import sys
+import time
 
-from . import brokers, report, works
+from . import brokers, report, work, works
 from .process import Failed
 
 RESULTS = os.path.join(brokers.WORK, "results.json")
@@ -23,27 +24,19 @@ def main() -> int:
     binary = brokers.lastword_binary() if "lastword" in options.target else None
     machine, versions = report.machine(), report.versions(binary)
     print(f"{versions}; {machine}", file=sys.stderr)
+    _say_estimate(options)
     known, fresh = _load(), {}
-    for work in options.works:
+    for one in options.works:
         entry = {
+            "title": one.title(options.scale),
             "scale": options.scale,
             "repeat": options.repeat,
             "date": report.today(),
             "machine": machine,
             "versions": versions,
-            "figures": {},
-            "failed": {},
+            **_measure(one, options),
         }
-        for kind in options.target:
-            print(f"{work} {kind}: {works.describe(work, options.scale)}", file=sys.stderr, flush=True)
-            try:
-                runs = [works.run(work, kind, options.scale) for _ in range(options.repeat)]
-                names = {name for run in runs for name in run}
-                entry["figures"][kind] = {n: statistics.median(r[n] for r in runs if n in r) for n in names}
-            except Failed as error:
-                entry["failed"][kind] = str(error)
-                print(f"{work} {kind} FAILED: {error}", file=sys.stderr, flush=True)
-        known[work] = fresh[work] = entry
+        known[one.name] = fresh[one.name] = entry
         _save(known)
     print(report.table(fresh))
     if options.write:
@@ -51,34 +44,87 @@ def main() -> int:
     return 1 if any(entry["failed"] for entry in fresh.values()) else 0
 
 
+def _measure(one: work.Work, options: argparse.Namespace) -> dict:
+    """Every column as often as asked, in turns, so that a noisy minute does not fall on one of them only."""
+    settings = work.Options(options.scale, options.kafka_limit_seconds)
+    runs: dict[str, list] = {column: [] for column in one.columns if work.kind(column) in options.target}
+    failed = {}
+    for turn in range(options.repeat):
+        for column in [column for column in runs if column not in failed]:
+            begin = time.monotonic()
+            try:
+                runs[column].append(one.run(column, settings))
+            except Failed as error:
+                failed[column] = str(error)
+                print(f"{one.name} {column} FAILED: {error}", file=sys.stderr, flush=True)
+            took = time.monotonic() - begin
+            print(f"{one.name} {column} {turn + 1}/{options.repeat}: {took:.0f} s", file=sys.stderr, flush=True)
+    done = {column: found for column, found in runs.items() if column not in failed}
+    return {
+        "columns": {column: _over(statistics.median, found) for column, found in done.items()},
+        "spread": {column: _over(lambda of: [min(of), max(of)], found) for column, found in done.items()},
+        "failed": failed,
+    }
+
+
+def _over(summary, runs: list[dict]) -> dict:
+    """A summary of each figure over the runs; a run that was given up speaks for all."""
+    given_up = [run for run in runs if "clean_over_s" in run]
+    if given_up:
+        runs = given_up
+    names = {name for run in runs for name in run}
+    return {name: summary([run[name] for run in runs if name in run]) for name in sorted(names)}
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
-    parser.add_argument("--works", default="A,C,F,G,H,I", help="which works, by letter (default: all)")
+    parser.add_argument("--works", default="all", help="which works, by name (default: all of them)")
+    parser.add_argument("--points", default=works.DEFAULT_POINTS, help="the curve's points in millions of keys")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full input (default 1.0)")
     parser.add_argument("--target", choices=("both", "kafka", "lastword"), default="both")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each work; the median is shown")
+    parser.add_argument(
+        "--kafka-limit-seconds", type=float, default=1200, help="give up a cleaning of Kafka's after this and show '> N'"
+    )
+    parser.add_argument("--estimate", action="store_true", help="say how long it will take, and stop")
     parser.add_argument("--write", action="store_true", help="put the results into docs/benchmarks.md")
     options = parser.parse_args()
-    options.works = [work.strip().upper() for work in options.works.split(",") if work.strip()]
-    unknown = sorted(set(options.works) - set("ACFGHI"))
-    if unknown:
-        parser.error(f"no such work: {', '.join(unknown)} (there are A C F G H I)")
-    if not 0 < options.scale <= 4 or options.repeat < 1:
-        parser.error("--scale is in (0, 4], --repeat at least 1")
+    try:
+        points = [float(point) for point in options.points.split(",")]
+        options.works = works.select(options.works, points)
+    except ValueError as error:
+        parser.error(str(error))
+    if not 0 < options.scale <= 4 or options.repeat < 1 or options.kafka_limit_seconds <= 0 or min(points) <= 0:
+        parser.error("--scale is in (0, 4], --repeat at least 1, the limit and the points more than 0")
     options.target = ["kafka", "lastword"] if options.target == "both" else [options.target]
+    if options.estimate:
+        _say_estimate(options)
+        sys.exit(0)
     return options
+
+
+def _say_estimate(options: argparse.Namespace) -> None:
+    total = 0.0
+    for one in options.works:
+        for column, seconds in one.columns.items():
+            if work.kind(column) in options.target:
+                # Starting brokers and clients takes some seconds at any scale.
+                total += options.repeat * max(seconds * options.scale, 8 if column == "kafka" else 5)
+    names = " ".join(one.name for one in options.works)
+    print(f"works: {names}; about {total / 60:.0f} minutes on two quiet cores", file=sys.stderr, flush=True)
 
 
 def _clear_leftovers() -> None:
     for name in os.listdir(brokers.WORK):
-        if name.startswith(("kafka-", "lastword-")):
+        if name.startswith(("kafka-", "lastword-", "limit")):
             shutil.rmtree(os.path.join(brokers.WORK, name), ignore_errors=True)
 
 
 def _load() -> dict:
+    """The results so far; those of an older form of the file are left out."""
     try:
         with open(RESULTS, encoding="utf-8") as file:
-            return json.load(file)
+            return {name: entry for name, entry in json.load(file).items() if "columns" in entry}
     except FileNotFoundError:
         return {}
 

@@ -109,8 +109,13 @@ class Broker:
         self.stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def log_text(self) -> str:
+    def log_size(self) -> int:
+        return os.path.getsize(self.log_path)
+
+    def log_text(self, start: int = 0) -> str:
+        """What the broker has said, from a byte of its log on."""
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
+            log.seek(start)
             return re.sub(r"\x1b\[[0-9;]*m", "", log.read())
 
     def _command(self) -> list[str]:

@@ -6,6 +6,7 @@ Every child dies with the harness (PR_SET_PDEATHSIG), and every wait has an end.
 import atexit
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import time
@@ -103,6 +104,27 @@ def memory_mib(pid: int) -> dict[str, float]:
             if name in ("VmRSS", "VmHWM"):
                 found[name] = int(rest.split()[0]) / 1024
     return found
+
+
+def thread_cpu_seconds(pid: int, name_pattern: str) -> float:
+    """CPU of the threads whose name matches, from /proc/PID/task/TID/schedstat. Threads that have ended are not in it."""
+    total = 0
+    for task in os.scandir(f"/proc/{pid}/task"):
+        try:
+            with open(f"{task.path}/comm", encoding="utf-8", errors="replace") as comm:
+                if not re.search(name_pattern, comm.read().strip()):
+                    continue
+            with open(f"{task.path}/schedstat", encoding="ascii") as stat:
+                total += int(stat.read().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total / 1e9
+
+
+def reset_peak(pid: int) -> None:
+    """Lets VmHWM begin again at the present resident memory."""
+    with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as clear:
+        clear.write("5")
 
 
 def io_bytes(pid: int) -> dict[str, int]:

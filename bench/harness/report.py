@@ -1,4 +1,4 @@
-"""The table, and the results section of docs/benchmarks.md."""
+"""The tables on the terminal, and the results section of docs/benchmarks.md with the curve as SVG."""
 
 import os
 import platform
@@ -6,68 +6,166 @@ import re
 import subprocess
 import time
 
+from . import svg
 from .brokers import ROOT, WORK
-from .works import METRICS, describe
+from .goals import goals
+from .metrics import COLUMNS, METRICS, figure, verdict
 
 BEGIN = "<!-- results: written by bench/run --write -->"
 END = "<!-- end of results -->"
+CURVE = "benchmark-curve.svg"
+ORDER = ("A", "A2", "B", "C", "C2", "D", "hot", "spread", "curve", "restore", "latency", "F", "G", "H", "I")
 
 
-def figure(value: float | None, unit: str) -> str:
-    if value is None:
-        return "-"
-    if value >= 1000 or (unit == "" and value == int(value)):
-        return f"{value:,.0f}"
-    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+def _rank(work: str) -> tuple:
+    name, _, point = work.partition("-")
+    return (ORDER.index(name) if name in ORDER else len(ORDER), float(point or 0))
 
 
-def verdict(kafka: float | None, lastword: float | None, better: str) -> str:
-    """How many times better Lastword is, in words that cannot be misread."""
-    if not better or not kafka or not lastword:
-        return ""
-    gain = kafka / lastword if better == "lower" else lastword / kafka
-    if 0.95 <= gain <= 1.05:
-        return "even"
-    return f"{gain:.1f}x better" if gain > 1 else f"{1 / gain:.1f}x worse"
+def _cell(entry: dict, column: str, name: str, unit: str) -> str:
+    """The figure, with its spread when there was more than one run."""
+    figures = entry["columns"][column]
+    if name == "clean_wall_s" and "clean_over_s" in figures:
+        return f"> {figures['clean_over_s']:,.0f}"
+    text = figure(figures.get(name), unit)
+    spread = entry.get("spread", {}).get(column, {}).get(name)
+    if spread and unit in ("s", "ms") and spread[0] != spread[1]:
+        text += f" ({figure(spread[0], unit)}-{figure(spread[1], unit)})"
+    return text
 
 
-def rows(figures: dict[str, dict[str, float]]):
-    kafka, lastword = figures.get("kafka", {}), figures.get("lastword", {})
+def header(entry: dict) -> list[str]:
+    """The columns, each of Lastword's followed by how it compares."""
+    found = []
+    for column in entry["columns"]:
+        found.append(COLUMNS[column])
+        if column != "kafka" and "kafka" in entry["columns"]:
+            found.append("is")
+    return found
+
+
+def rows(entry: dict):
+    """One row a figure: what it is, then the cells of `header`."""
+    columns = entry["columns"]
     for name, (what, unit, better) in METRICS.items():
-        if name in kafka or name in lastword:
-            k, l = kafka.get(name), lastword.get(name)
-            label = f"{what} ({unit})" if unit else what
-            yield label, figure(k, unit), figure(l, unit), verdict(k, l, better)
+        if not any(name in figures or (name == "clean_wall_s" and "clean_over_s" in figures) for figures in columns.values()):
+            continue
+        cells = [f"{what} ({unit})" if unit else what]
+        for column, figures in columns.items():
+            cells.append(_cell(entry, column, name, unit))
+            if column != "kafka" and "kafka" in columns:
+                kafka = columns["kafka"].get(name)
+                if name == "clean_wall_s" and "clean_over_s" in columns["kafka"]:
+                    kafka = columns["kafka"]["clean_over_s"]
+                cells.append(verdict(kafka, figures.get(name), better))
+        yield cells
+
+
+def _plain(lines: list[list[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return [
+        "  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths)))
+        for line in lines
+    ]
 
 
 def table(results: dict) -> str:
     lines = []
-    for work, entry in sorted(results.items()):
-        lines.append(f"\n{work}. {describe(work, entry['scale'])}")
-        lines.append(f"  {'':52} {'Kafka':>12} {'Lastword':>12}  Lastword is")
-        lines += [f"  {label:52} {k:>12} {l:>12}  {v}" for label, k, l, v in rows(entry["figures"])]
-        lines += [f"  {kind} FAILED: {why.splitlines()[0]}" for kind, why in entry.get("failed", {}).items()]
+    for work, entry in sorted(results.items(), key=lambda it: _rank(it[0])):
+        lines.append(f"\n{work}. {entry['title']}")
+        if entry["columns"]:
+            lines += _plain([["", *header(entry)], *rows(entry)])
+        lines += [f"  {COLUMNS[column]} FAILED: {why.splitlines()[0]}" for column, why in entry["failed"].items()]
+    reached = goals(results)
+    if reached:
+        lines += ["\nGoals", *_plain([["", "goal", "measured", "reached"], *map(list, reached)])]
     return "\n".join(lines)
+
+
+def _about(entry: dict) -> str:
+    runs = "one run" if entry["repeat"] == 1 else f"median of {entry['repeat']} runs, in brackets the lowest and highest"
+    return f"{entry['date']}; scale {entry['scale']:g}; {runs}; {entry['versions']}; {entry['machine']}."
 
 
 def markdown(results: dict) -> str:
     lines = [BEGIN, ""]
-    for work, entry in sorted(results.items()):
-        lines += [f"### {work}. {describe(work, entry['scale'])}", ""]
-        runs = "one run" if entry["repeat"] == 1 else f"median of {entry['repeat']} runs"
-        lines.append(f"{entry['date']}; scale {entry['scale']:g}; {runs}; {entry['versions']}; {entry['machine']}.")
-        lines += ["", "| | Kafka 4.3.0 | Lastword | Lastword is |", "| --- | ---: | ---: | --- |"]
-        lines += [f"| {label} | {k} | {l} | {v} |" for label, k, l, v in rows(entry["figures"])]
-        for kind, why in entry.get("failed", {}).items():
-            lines += ["", f"**{kind} failed:** {why.splitlines()[0]}"]
-        lines.append("")
+    reached = goals(results)
+    if reached:
+        lines += ["### Goals", "", "| | goal | measured | reached |", "| --- | --- | ---: | --- |"]
+        lines += [f"| {' | '.join(row)} |" for row in reached] + [""]
+    curve = {work: entry for work, entry in results.items() if work.startswith("curve-")}
+    rest = {work: entry for work, entry in results.items() if work not in curve}
+    if curve:
+        rest["curve"] = curve
+    for work, entry in sorted(rest.items(), key=lambda it: _rank(it[0])):
+        lines += _curve_section(curve) if work == "curve" else _section(work, entry)
     lines.append(END)
     return "\n".join(lines)
 
 
+def _section(work: str, entry: dict) -> list[str]:
+    lines = [f"### {work}. {entry['title']}", "", _about(entry)]
+    if entry["columns"]:
+        cells = header(entry)
+        marks = " | ".join("---" if cell == "is" else "---:" for cell in cells)
+        lines += ["", f"| | {' | '.join(cells)} |", f"| --- | {marks} |"]
+        lines += [f"| {' | '.join(row)} |" for row in rows(entry)]
+    for column, why in entry["failed"].items():
+        lines += ["", f"**{COLUMNS[column]} failed:** {why.splitlines()[0]}"]
+    return [*lines, ""]
+
+
+CURVE_METRICS = ("clean_wall_s", "clean_us_per_record", "clean_rounds", "clean_memory_mib", "clean_written_mb", "tail_after_mb")
+
+
+def _curve_section(curve: dict) -> list[str]:
+    points = sorted(curve.items(), key=lambda it: _rank(it[0]))
+    lines = ["### curve. time per record from few keys to many", "", f"![time per record]({CURVE})", "", _about(points[0][1])]
+    names = [(column, name) for name in CURVE_METRICS for column in ("kafka", "lastword")]
+    lines += ["", "| | " + " | ".join(entry["title"].split(",")[0] for _, entry in points) + " |"]
+    lines.append("| --- |" + " ---: |" * len(points))
+    for column, name in names:
+        what, unit, _ = METRICS[name]
+        cells = [_cell(entry, column, name, unit) if column in entry["columns"] else "-" for _, entry in points]
+        lines.append(f"| {COLUMNS[column]}: {what}{f' ({unit})' if unit else ''} | {' | '.join(cells)} |")
+    lines += ["", f"The largest point: {points[-1][1]['title']}."]
+    for work, entry in points:
+        lines += [f"\n**{work}, {COLUMNS[column]} failed:** {why.splitlines()[0]}" for column, why in entry["failed"].items()]
+    return [*lines, ""]
+
+
+def curve_svg(results: dict) -> str | None:
+    """Time per record against millions of keys, for both brokers; none when there are no points."""
+    series: dict[str, list[svg.Point]] = {}
+    for work, entry in sorted(results.items(), key=lambda it: _rank(it[0])):
+        if not work.startswith("curve-"):
+            continue
+        millions = float(work.removeprefix("curve-")) * entry["scale"]
+        for column in ("kafka", "lastword"):
+            figures = entry["columns"].get(column, {})
+            if "clean_us_per_record" in figures:
+                per_record = figures["clean_us_per_record"]
+                point = svg.Point(millions, per_record, figure(per_record, "us"))
+            elif "clean_over_s" in figures:
+                per_record = figures["clean_over_s"] * 1e6 / figures["records"]
+                point = svg.Point(millions, per_record, f"> {figure(per_record, 'us')}", is_floor=True)
+            else:
+                continue
+            series.setdefault(COLUMNS[column], []).append(point)
+    if not series:
+        return None
+    return svg.chart("Cleaning: time per record", "distinct keys, millions", "microseconds per record", series)
+
+
 def write_page(results: dict) -> str:
-    """Puts the results between the two marks of docs/benchmarks.md; the prose around them stays."""
+    """Puts the results between the two marks of docs/benchmarks.md; the prose around them stays.
+
+    The curve is drawn beside it."""
     path = os.path.join(ROOT, "docs", "benchmarks.md")
+    curve = curve_svg(results)
+    if curve:
+        with open(os.path.join(ROOT, "docs", CURVE), "w", encoding="utf-8") as out:
+            out.write(curve)
     try:
         with open(path, encoding="utf-8") as page:
             text = page.read()

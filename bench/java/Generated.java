@@ -1,9 +1,18 @@
+import java.util.ArrayList;
+import java.util.List;
+
 /**
- * The generated input: record {@code seq} is a pure function of the seed, so that a writer and a checker
- * in different processes agree without sharing a file.
+ * The generated input: record {@code seq} is a pure function of the seed and of the stream's description, so that a
+ * writer and a checker in different processes agree without sharing a file.
  *
  * <p>Key {@code user-%011d}; value a JSON object {@code {"id":..,"seq":..,"name":"letters"}} padded with letters
- * to the wanted size. Keys are drawn uniformly from {@code keySpace} by splitmix64.
+ * to the wanted size. Keys are drawn by splitmix64. A stream is one or more phases, {@code COUNTxDRAW+COUNTxDRAW}:
+ * <ul>
+ * <li>{@code uniform:KEYS}: any of the keys 0 to KEYS-1
+ * <li>{@code each:KEYS}: 0, 1, 2 and so on, from the start again after KEYS-1
+ * <li>{@code hot:KEYS:HOT}: nine of ten are one of HOT keys that lie evenly among KEYS, the tenth is any of KEYS
+ * <li>{@code hotnew:KEYS:HOT}: nine of ten as before, the tenth is a new key: KEYS, KEYS+1 and so on
+ * </ul>
  */
 final class Generated {
     static final long SEED = 20_260_704L;
@@ -12,20 +21,62 @@ final class Generated {
     private static final byte[] NAME = ",\"name\":\"".getBytes();
     private static final byte[] END = "\"}".getBytes();
 
-    private final long keySpace;
+    private record Phase(long count, String draw, long keys, long hot) {}
+
+    private final List<Phase> phases = new ArrayList<>();
     private final int valueBytes;
+    private int phaseIndex;
+    private long inPhase;
+    private long newKeys;
     private long state = SEED;
     private long key;
 
-    Generated(long keySpace, int valueBytes) {
-        this.keySpace = keySpace;
+    Generated(String stream, int valueBytes) {
         this.valueBytes = valueBytes;
+        for (String phase : stream.split("\\+")) {
+            String[] parts = phase.split("[x:]");
+            long hot = parts.length > 3 ? Long.parseLong(parts[3]) : 1;
+            phases.add(new Phase(Long.parseLong(parts[0]), parts[1], Long.parseLong(parts[2]), hot));
+        }
+    }
+
+    /** Records of the whole stream. */
+    long records() {
+        return phases.stream().mapToLong(Phase::count).sum();
+    }
+
+    /** All keys are below this. */
+    int keyBound() {
+        long bound = 0;
+        for (Phase phase : phases) {
+            bound = Math.max(bound, phase.keys + (phase.draw.equals("hotnew") ? phase.count : 0));
+        }
+        return Math.toIntExact(bound);
     }
 
     /** Draws the next key; call once a record, in order. */
     int nextKey() {
+        Phase phase = phases.get(phaseIndex);
+        while (inPhase == phase.count) {
+            phase = phases.get(++phaseIndex);
+            inPhase = 0;
+            newKeys = 0;
+        }
         state += 0x9E3779B97F4A7C15L;
-        key = Long.remainderUnsigned(mix(state), keySpace);
+        long drawn = mix(state);
+        key = switch (phase.draw) {
+            case "uniform" -> Long.remainderUnsigned(drawn, phase.keys);
+            case "each" -> inPhase % phase.keys;
+            case "hot", "hotnew" -> {
+                long rest = drawn >>> 8;
+                if ((drawn & 0xff) * 10 < 9 * 256) {
+                    yield rest % phase.hot * (phase.keys / phase.hot);
+                }
+                yield phase.draw.equals("hot") ? rest % phase.keys : phase.keys + newKeys++;
+            }
+            default -> throw new IllegalArgumentException("no such draw: " + phase.draw);
+        };
+        inPhase++;
         return (int) key;
     }
 
