@@ -19,6 +19,7 @@ from .process import Failed
 MIB = 1 << 20
 GB = 1e9
 TOPIC = "bench"
+LIMIT_SECONDS = 1200
 HELD_BACK = ("cleanup.policy=compact", "min.cleanable.dirty.ratio=1.0")
 LOOSE = ("cleanup.policy=compact", "min.cleanable.dirty.ratio=0.01")
 # The thread names that do a broker's cleaning, as the kernel keeps them (15 characters).

@@ -70,7 +70,7 @@ def clean(name: str, recipe: Recipe, column: str, options: Options) -> dict[str,
         held_back = ("cleanup.policy=delete",) if column == "nothing" else cleaning.HELD_BACK
         cleaning.create(broker, options.scale, *held_back, partitions=recipe.threads)
         figures = cleaning.fill(broker, stream)
-        limit_seconds = options.kafka_limit_seconds if column == "kafka" else 1200
+        limit_seconds = options.kafka_limit_seconds if column == "kafka" else cleaning.LIMIT_SECONDS
         try:
             figures |= cleaning.let_loose(broker, limit_seconds, recipe.threads)
         except cleaning.TooSlow as error:

@@ -22,13 +22,18 @@ from .process import Failed
 from .work import Options, Work, kind
 from .work_clean import RECIPES, source
 
-BUSY_PARTITIONS = 24
+BUSY_COPIES = 24
 WARM_SECONDS = 5
 SECONDS = 20
 RECORD_BYTES = 1024
-RECORDS_PER_SECOND = 5_000
-READS_PER_SECOND = 100
-ROUND_TRIPS = 2_000
+RECORDS_PER_SECOND = 1_000
+READS_PER_SECOND = 50
+ROUND_TRIPS = 1_000
+
+
+def _partitions(scale: float) -> int:
+    """Smaller copies, more of them, so that there is enough to clean at any scale."""
+    return min(round(BUSY_COPIES / min(scale, 1)), 250)
 
 
 def works() -> list[Work]:
@@ -38,23 +43,23 @@ def works() -> list[Work]:
 def _title(scale: float) -> str:
     return (
         f"latency at a fixed rate: {RECORDS_PER_SECOND:,} records/s of 1 KiB produced (acks=all, linger 0), "
-        f"{READS_PER_SECOND} reads/s of 64 KiB, {SECONDS} s each; busy: the cleaner works on {BUSY_PARTITIONS} copies of "
+        f"{READS_PER_SECOND} reads/s of 64 KiB, {SECONDS} s each; busy: the cleaner works on {_partitions(scale)} copies of "
         f"C, {cleaning.setting(scale)}"
     )
 
 
 def _run(column: str, options: Options) -> dict[str, float]:
-    scale = options.scale
+    scale, partitions = options.scale, _partitions(options.scale)
     broker = cleaning.start(kind(column), "latency", scale)
     try:
-        cleaning.create(broker, scale, *cleaning.HELD_BACK, partitions=BUSY_PARTITIONS)
+        cleaning.create(broker, scale, *cleaning.HELD_BACK, partitions=partitions)
         cleaning.fill(broker, source(RECIPES["C"], scale))
         for topic in ("head", "old", "trip"):
             cleaning.topics(broker, "create", topic, "1")
         _produce(broker, "old", cleaning.scaled(500_000, scale), -1, 0)
         broker.stop()
         _multiply(broker)
-        broker.start(partitions=BUSY_PARTITIONS + 3)
+        broker.start(partitions=partitions + 3)
         cleaning.wait_for_key_indexes(broker)
         os.sync()
         # Both brokers and their clients come cold from the start: one round that nobody looks at.
@@ -65,7 +70,7 @@ def _run(column: str, options: Options) -> dict[str, float]:
         _wait_until_busy(broker)
         figures |= _named(_measure(broker), "busy")
         clean = cleaning.first_dirty_offsets(broker)
-        if sum(offset > 0 for offset in clean.values()) == BUSY_PARTITIONS:
+        if sum(offset > 0 for offset in clean.values()) == partitions:
             raise Failed(f"{broker.kind}: the cleaner was done before the measurement: larger --scale, or more partitions")
         figures["cleaned_busy_mb"] = before - _log_mb(broker)
         figures["peak_mib"] = process.memory_mib(broker.child.pid)["VmHWM"]

@@ -40,7 +40,7 @@ def _run(column: str, options: Options) -> dict[str, float]:
         configs = ("lastword.compaction.rebatch=false",) if column == "apart" else ()
         cleaning.create(broker, options.scale, *cleaning.HELD_BACK, *configs)
         figures = cleaning.fill(broker, source)
-        figures |= cleaning.let_loose(broker, 1200)
+        figures |= cleaning.let_loose(broker, cleaning.LIMIT_SECONDS)
         drained = [cleaning.drain(broker, source) for _ in range(DRAINS)]
         figures |= {name: statistics.median(it[name] for it in drained) for name in drained[0]}
         return figures | {"dumped_batches": _dump(cleaning.tail_files(broker))}

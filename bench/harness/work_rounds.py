@@ -29,9 +29,10 @@ def _d(scale: float) -> tuple[str, str, int]:
     return f"{cleaning.scaled(4_000_000, scale)}xuniform:{keys}", f"{cleaning.scaled(200_000, scale)}xuniform:{keys}", keys
 
 
-def _hot(second: str, scale: float) -> tuple[str, str, int]:
+def _hot(draw: str, scale: float) -> tuple[str, str, int]:
+    # With new keys in both rounds: what the first leaves in the active segment must not touch old segments either.
     keys, hot, updates = _hot_sizes(scale)
-    return f"{keys}xeach:{keys}+{updates}xhot:{keys}:{hot}", f"{updates}x{second}:{keys}:{hot}", keys + updates
+    return f"{keys}xeach:{keys}+{updates}x{draw}:{keys}:{hot}", f"{updates}x{draw}:{keys}:{hot}", keys + 2 * updates
 
 
 def _hot_sizes(scale: float) -> tuple[int, int, int]:
@@ -47,11 +48,11 @@ def _title_d(scale: float) -> str:
 
 
 def _title_hot(scale: float) -> str:
-    return f"hot keys, second round: {_hot_words(scale)}; the tenth update is a new key"
+    return f"hot keys, second round: {_hot_words(scale)}; every tenth update is a new key"
 
 
 def _title_spread(scale: float) -> str:
-    return f"hot keys, second round: {_hot_words(scale)}; the tenth update is any key, so every segment has a dead record"
+    return f"hot keys, second round: {_hot_words(scale)}; every tenth update is any key, so every segment has a dead record"
 
 
 def _hot_words(scale: float) -> str:
@@ -69,7 +70,7 @@ def _second_round(name: str, rounds: tuple[str, str, int], column: str, options:
     try:
         cleaning.create(broker, options.scale, *cleaning.HELD_BACK)
         cleaning.fill(broker, Input(first, 200))
-        cleaning.let_loose(broker, 1200)
+        cleaning.let_loose(broker, cleaning.LIMIT_SECONDS)
         cleaning.topics(broker, "alter", cleaning.TOPIC, *HELD_BACK_AGAIN)
         figures = cleaning.fill(broker, whole, skip=sum(int(phase.split("x")[0]) for phase in first.split("+")))
         directory = cleaning.partition_dirs(broker, cleaning.TOPIC)[0]
@@ -77,7 +78,7 @@ def _second_round(name: str, rounds: tuple[str, str, int], column: str, options:
         bases = sorted(before)
         command = java("Dead", broker.address, cleaning.TOPIC, str(key_bound), ",".join(map(str, bases)))
         dead = dict(zip(bases, json.loads(process.call(command, 600))))
-        figures |= cleaning.let_loose(broker, 1200)
+        figures |= cleaning.let_loose(broker, cleaning.LIMIT_SECONDS)
         after = {stat.st_ino for stat in cleaning.segments(directory).values()}
         dying = [base for base, records in dead.items() if records]
         living = [base for base, records in dead.items() if not records]

@@ -11,7 +11,7 @@ import java.util.List;
  * <li>{@code uniform:KEYS}: any of the keys 0 to KEYS-1
  * <li>{@code each:KEYS}: 0, 1, 2 and so on, from the start again after KEYS-1
  * <li>{@code hot:KEYS:HOT}: nine of ten are one of HOT keys that lie evenly among KEYS, the tenth is any of KEYS
- * <li>{@code hotnew:KEYS:HOT}: nine of ten as before, the tenth is a new key: KEYS, KEYS+1 and so on
+ * <li>{@code hotnew:KEYS:HOT}: nine of ten as before, the tenth is a new key: KEYS, KEYS+1 and so on, through all phases
  * </ul>
  */
 final class Generated {
@@ -47,11 +47,13 @@ final class Generated {
 
     /** All keys are below this. */
     int keyBound() {
-        long bound = 0;
+        long keys = 0;
+        long newOnes = 0;
         for (Phase phase : phases) {
-            bound = Math.max(bound, phase.keys + (phase.draw.equals("hotnew") ? phase.count : 0));
+            keys = Math.max(keys, phase.keys);
+            newOnes += phase.draw.equals("hotnew") ? phase.count : 0;
         }
-        return Math.toIntExact(bound);
+        return Math.toIntExact(keys + newOnes);
     }
 
     /** Draws the next key; call once a record, in order. */
@@ -60,7 +62,6 @@ final class Generated {
         while (inPhase == phase.count) {
             phase = phases.get(++phaseIndex);
             inPhase = 0;
-            newKeys = 0;
         }
         state += 0x9E3779B97F4A7C15L;
         long drawn = mix(state);
