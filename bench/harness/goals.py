@@ -11,7 +11,8 @@ def goals(results: dict) -> list[tuple[str, str, str, str]]:
         if value is not None:
             scale = results[work]["scale"]
             at_scale = "" if scale == 1 else f" (at scale {scale:g})"
-            rows.append((what, goal, f"{figure(value, unit)}{unit}{at_scale}", "yes" if is_reached else "no"))
+            reached = "" if goal == "-" else "yes" if is_reached else "no"
+            rows.append((what, goal, f"{figure(value, unit)}{unit}{at_scale}", reached))
 
     for work in ("A", "C"):
         for column, goal, how in (("lastword", 10, "as a broker runs"), ("nothing", 5, "from nothing")):
