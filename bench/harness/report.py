@@ -55,9 +55,11 @@ def rows(entry: dict):
             cells.append(_cell(entry, column, name, unit))
             if column != "kafka" and "kafka" in columns:
                 kafka = columns["kafka"].get(name)
-                if name == "clean_wall_s" and "clean_over_s" in columns["kafka"]:
+                is_floor = name == "clean_wall_s" and "clean_over_s" in columns["kafka"]
+                if is_floor:
                     kafka = columns["kafka"]["clean_over_s"]
-                cells.append(verdict(kafka, figures.get(name), better))
+                better_by = verdict(kafka, figures.get(name), better)
+                cells.append(f"over {better_by}" if is_floor and better_by.endswith("better") else better_by)
         yield cells
 
 
@@ -115,7 +117,17 @@ def _section(work: str, entry: dict) -> list[str]:
     return [*lines, ""]
 
 
-CURVE_METRICS = ("clean_wall_s", "clean_us_per_record", "clean_rounds", "clean_memory_mib", "clean_written_mb", "tail_after_mb")
+CURVE_METRICS = (
+    "clean_wall_s",
+    "clean_us_per_record",
+    "clean_rounds",
+    "clean_memory_mib",
+    "clean_written_mb",
+    "tail_after_mb",
+    "index_cpu_s",
+    "index_wait_s",
+    "index_mb",
+)
 
 
 def _curve_section(curve: dict) -> list[str]:
@@ -126,6 +138,8 @@ def _curve_section(curve: dict) -> list[str]:
     lines.append("| --- |" + " ---: |" * len(points))
     for column, name in names:
         what, unit, _ = METRICS[name]
+        if not any(name in entry["columns"].get(column, {}) for _, entry in points):
+            continue
         cells = [_cell(entry, column, name, unit) if column in entry["columns"] else "-" for _, entry in points]
         lines.append(f"| {COLUMNS[column]}: {what}{f' ({unit})' if unit else ''} | {' | '.join(cells)} |")
     lines += ["", f"The largest point: {points[-1][1]['title']}."]
