@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::replace;
 use super::replace_journal::ReplaceJournal;
+use super::{replace, upgrade};
 use crate::dir::{self, Dir};
 use crate::error::StorageError;
 use crate::file_name::{self, CLEANED, LIVE, PartitionFile, SWAP, SegmentFile};
@@ -128,7 +128,8 @@ fn complete_swap(
         let dir = Arc::clone(dir);
         let segment = Segment::open(dir, partition_dir, swap.base_offset, SWAP, settings, now_ms)?;
         let (low, high) = range.unwrap_or((i64::MAX, i64::MIN));
-        range = Some((low.min(swap.base_offset), high.max(segment.next_offset())));
+        let next_offset = upgrade::next_offset(&segment)?;
+        range = Some((low.min(swap.base_offset), high.max(next_offset)));
     }
     if let Some((low, high)) = range {
         for file in list(&**dir, partition_dir)? {

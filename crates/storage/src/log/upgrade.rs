@@ -108,6 +108,28 @@ fn is_legacy_at(segment: &Segment, position: u64) -> Result<bool, StorageError> 
     Ok(matches!(entry, Entry::Legacy(_)))
 }
 
+/// The offset behind the last record, also of a segment that has not been converted.
+pub(super) fn next_offset(segment: &Segment) -> Result<i64, StorageError> {
+    if !holds_legacy(segment, Look::AtEnds)? {
+        return Ok(segment.next_offset());
+    }
+    let mut next_offset = segment.base_offset();
+    let mut scan = EntryScan::new(segment.log_file(), 0, segment.size_bytes().into());
+    loop {
+        let position = scan.position();
+        let entry = scan.next_entry();
+        next_offset = match entry.map_err(|error| unreadable(segment, error))? {
+            Entry::End => return Ok(next_offset),
+            Entry::Legacy(message) => next_offset.max(message.offset() + 1),
+            Entry::Batch { header, .. } => next_offset.max(header.next_offset()),
+            Entry::Damage(reason) => {
+                let file = segment.log_path();
+                return Err(StorageError::corrupt_segment(file, position, reason));
+            }
+        };
+    }
+}
+
 impl Upgrade<'_> {
     /// Converts a segment of a log that is being loaded, on disk, and returns the base offsets of what is there in its
     /// place. `None`: there is no legacy message in it, and nothing was changed.

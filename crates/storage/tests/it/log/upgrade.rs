@@ -445,6 +445,22 @@ fn old_messages_between_new_ones_are_found_by_recovery() {
 }
 
 #[test]
+fn a_swap_of_old_segments_that_kafka_had_begun_is_finished_first() {
+    let cleaned = bytes_of(&[v1(1, "b", "1"), v1(4, "a", "4")]);
+    let inputs = [
+        (0, bytes_of(&[v1(0, "a", "0"), v1(1, "b", "1")])),
+        (3, bytes_of(&[v1(3, "a", "3"), v1(4, "a", "4")])),
+        (5, bytes_of(&[v1(5, "c", "5")])),
+    ];
+    let disk = Disk::new(&inputs);
+    disk.put(&format!("{}.swap", log_path(0)), &cleaned);
+    let scene = disk.opened();
+    let expected = [entry(1, "b", "1"), entry(4, "a", "4"), entry(5, "c", "5")];
+    assert_eq!(read_all(&scene.log()), expected);
+    assert_eq!(disk.leftovers(), Vec::<String>::new());
+}
+
+#[test]
 fn no_room_to_convert_keeps_one_partition_from_being_loaded_until_there_is_room() {
     const ENOSPC: i32 = 28;
     for kind in [OperationKind::Write, OperationKind::SyncData] {
