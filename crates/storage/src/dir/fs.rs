@@ -9,6 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
 use super::{Dir, DirEntry, File};
 use crate::file_name;
 
@@ -146,9 +149,15 @@ impl Dir for FsDir {
             .mode(FILE_MODE)
             .open(self.root.join(file_name::LOCK))?;
         match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        // Kafka's lock is of another kind, and the two do not see each other. This one keeps out other processes only.
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Box::new(file)),
-            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+            Err(Errno::AGAIN | Errno::ACCESS) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
