@@ -159,6 +159,12 @@ impl LogCleaner {
         self.shared.clean(&log, &bounds, Work::Asked, progress)
     }
 
+    /// Keeps what lies at or above `offset` from being cleaned, as if it were not committed: another program's
+    /// HighWatermark.
+    pub fn keep_from(&self, topic_partition: &TopicPartition, offset: i64) {
+        self.shared.keep_from(topic_partition, offset);
+    }
+
     /// Looks once for a log to clean, as a thread does, and cleans it on the calling thread.
     pub fn clean_next(&self) -> Option<(TopicPartition, Result<CleanStats, StorageError>)> {
         self.shared.clean_next()

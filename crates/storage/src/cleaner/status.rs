@@ -66,6 +66,8 @@ pub(super) struct Notes {
     pub cleanings: u64,
     pub reason: Option<Reason>,
     pub bounds: Option<Bounds>,
+    /// Nothing at or above it is cleaned.
+    pub ceiling_offset: Option<i64>,
 }
 
 impl Notes {

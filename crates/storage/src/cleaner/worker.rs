@@ -417,7 +417,10 @@ impl Shared {
             is_in_progress: notes.in_progress.is_some(),
             retry_at_ms: notes.retry_at_ms,
             log_start_offset: offsets.log_start_offset,
-            last_stable_offset: offsets.last_stable_offset.min(offsets.high_watermark),
+            last_stable_offset: offsets
+                .last_stable_offset
+                .min(offsets.high_watermark)
+                .min(notes.ceiling_offset.unwrap_or(i64::MAX)),
             log_end_offset: offsets.log_end_offset,
             checkpoint_offset: self.checkpoints.first_dirty_offset(topic_partition),
             segments: segments.iter().map(segment_facts).collect(),
@@ -553,6 +556,11 @@ impl Shared {
             progress,
             between_steps: None,
         }
+    }
+
+    /// Keeps what lies at or above `offset` from being cleaned.
+    pub fn keep_from(&self, topic_partition: &TopicPartition, offset: i64) {
+        self.note(topic_partition, |notes| notes.ceiling_offset = Some(offset));
     }
 
     fn note(&self, topic_partition: &TopicPartition, change: impl FnOnce(&mut Notes)) {
