@@ -14,7 +14,9 @@ use thiserror::Error;
 
 use super::image::{MetadataImage, Properties, TopicImage};
 
-const FILE_NAME: &str = "lastword-metadata.json";
+/// The file's name in the log directory.
+pub const METADATA_FILE_NAME: &str = "lastword-metadata.json";
+const FILE_NAME: &str = METADATA_FILE_NAME;
 const TEMPORARY_FILE_NAME: &str = "lastword-metadata.json.tmp";
 const FORMAT_VERSION: u32 = 1;
 

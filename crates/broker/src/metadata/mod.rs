@@ -1,15 +1,18 @@
 //! Topics, their ids and configs, and the dynamic broker configs.
 //!
 //! `image` is what readers see: immutable, replaced whole. `store` swaps it after `file` has made
-//! the next one durable. `name` says which topic names are allowed.
+//! the next one durable. `name` says which topic names are allowed. `kraft` reads what Kafka has written about the topics
+//! of a directory of its own.
 
 mod file;
 mod image;
+mod kraft;
 mod name;
 mod store;
 
-pub use file::{MetadataFile, MetadataFileError};
+pub use file::{METADATA_FILE_NAME, MetadataFile, MetadataFileError};
 pub use image::{MetadataImage, Properties, TopicImage};
+pub use kraft::{KraftError, read_kraft_metadata};
 pub use name::{
     GROUP_METADATA_TOPIC, InvalidTopicName, collides_with, is_internal, validate_topic_name,
 };
