@@ -5,17 +5,24 @@
 //! the checkpoints and the clean-shutdown marker.
 //!
 //! Configs, the strongest first: settings of the caller under a topic config's name, the topic's own, settings under a
-//! broker config's name, the dynamic broker configs of the directory, Kafka's defaults.
+//! broker config's name, the dynamic broker configs of the directory, Kafka's defaults. A directory's own are those of
+//! `lastword-metadata.json`; where that does not name a topic, those of Kafka's metadata log.
+//!
+//! A directory that only Kafka has served stays Kafka's: `__cluster_metadata-0` and `meta.properties` are not touched,
+//! what is in the clean-shutdown marker and in the checkpoint of HighWatermarks is put back, and nothing above a
+//! HighWatermark of Kafka's is cleaned, because another replica may never have seen it.
 //!
 //! Lock: the directory's, until the value is dropped. Settings that do not fit a topic cost that topic only.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lastword_record::TopicPartition;
+use lastword_storage::checkpoint::{parse_offsets, write_atomically};
 use lastword_storage::config::{CLEANER_CONFIGS, ConfigEntry, LogConfig, TOPIC_CONFIGS};
+use lastword_storage::dir::read_file;
 use lastword_storage::file_name::{self, META_PROPERTIES, PartitionDir};
 use lastword_storage::{
     CleanupPolicy, Clock, Dir, FsDir, Identity, Log, LogCleaner, LogManager, LogManagerConfig,
@@ -24,7 +31,10 @@ use lastword_storage::{
 use thiserror::Error;
 
 use crate::config::{BrokerConfig, ConfigError, parse_properties};
-use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, Properties};
+use crate::metadata::{
+    KraftError, METADATA_FILE_NAME, MetadataFile, MetadataFileError, MetadataImage, Properties,
+    read_kraft_metadata,
+};
 use crate::topics::default_topic;
 
 /// Broker configs, besides those of the cleaner and the defaults of topics, that mean something without a broker.
@@ -110,7 +120,8 @@ impl OfflineSettings {
 pub struct OfflineLogs {
     manager: Arc<LogManager>,
     cleaner: Arc<LogCleaner>,
-    metadata: MetadataImage,
+    metadata: Metadata,
+    kafka: KafkaFiles,
     unconfigured: BTreeMap<String, String>,
     threads: usize,
 }
@@ -130,31 +141,24 @@ impl OfflineLogs {
         std::fs::metadata(path).map_err(failed)?;
         let dir: Arc<dyn Dir> = Arc::new(FsDir::open(path).map_err(failed)?);
         let identity = identity(path, &*dir)?;
+        let node_id = identity.node_id;
+        let kafka = KafkaFiles::read(path, &*dir)?;
+        let high_watermarks = kafka.high_watermarks()?;
         let metadata = OnceLock::new();
         let unconfigured = Mutex::new(BTreeMap::new());
-        let load = || MetadataFile::new(dir.clone()).load();
+        let load = || Metadata::load(path, dir.clone(), node_id);
         let config_of = |topic: &str| {
             // Read under the directory's lock; a failure is told below.
-            let Ok(image) = metadata.get_or_init(load) else {
+            let Ok(metadata) = metadata.get_or_init(load) else {
                 return LogConfig::default();
             };
-            let default = MetadataImage::default();
-            match log_config(settings, image.as_ref().unwrap_or(&default), topic) {
-                Ok(config) => config,
-                Err(reason) => {
-                    let mut unconfigured =
-                        unconfigured.lock().unwrap_or_else(PoisonError::into_inner);
-                    unconfigured.insert(topic.to_owned(), reason);
-                    let cleanup_policy = CleanupPolicy {
-                        compact: false,
-                        delete: false,
-                    };
-                    LogConfig {
-                        cleanup_policy,
-                        ..LogConfig::default()
-                    }
+            log_config(settings, metadata, topic).unwrap_or_else(|reason| {
+                lock(&unconfigured).insert(topic.to_owned(), reason);
+                LogConfig {
+                    cleanup_policy: NO_POLICY,
+                    ..LogConfig::default()
                 }
-            }
+            })
         };
         let broker = &settings.broker;
         let manager = LogManager::open(
@@ -171,21 +175,24 @@ impl OfflineLogs {
         )?;
         let metadata = metadata.into_inner().unwrap_or_else(load)?;
         let cleaner = LogCleaner::new(manager.clone(), broker.cleaner.clone())?;
+        for (topic_partition, offset) in high_watermarks {
+            cleaner.keep_from(&topic_partition, offset);
+        }
+        let unconfigured = std::mem::take(&mut *lock(&unconfigured));
         Ok(OfflineLogs {
             manager,
             cleaner: Arc::new(cleaner),
-            metadata: metadata.unwrap_or_default(),
+            metadata,
+            kafka,
             threads: broker.cleaner.threads.max(1) as usize,
-            unconfigured: unconfigured
-                .into_inner()
-                .unwrap_or_else(PoisonError::into_inner),
+            unconfigured,
         })
     }
 
     /// Every log, in order; without those of topics whose deletion was not finished.
     pub fn logs(&self) -> Vec<Arc<Log>> {
         let is_deleting = |log: &Log| {
-            let mut deleting = self.metadata.deleting().iter();
+            let mut deleting = self.metadata.lastword.deleting().iter();
             deleting.any(|topic| topic.id == log.topic_id())
         };
         let mut logs = self.manager.logs();
@@ -217,7 +224,79 @@ impl OfflineLogs {
     pub fn close(self) -> Result<(), OfflineError> {
         self.cleaner.stop();
         self.manager.close()?;
+        self.kafka.put_back(&*self.manager.dir())?;
         Ok(())
+    }
+}
+
+const NO_POLICY: CleanupPolicy = CleanupPolicy {
+    compact: false,
+    delete: false,
+};
+
+/// What the directory says about topics.
+struct Metadata {
+    lastword: MetadataImage,
+    /// Kafka's metadata log, if there is one; else why it cannot be read.
+    kafka: Result<Option<MetadataImage>, KraftError>,
+}
+
+impl Metadata {
+    fn load(path: &Path, dir: Arc<dyn Dir>, node_id: i32) -> Result<Metadata, MetadataFileError> {
+        Ok(Metadata {
+            lastword: MetadataFile::new(dir).load()?.unwrap_or_default(),
+            kafka: read_kraft_metadata(path, node_id),
+        })
+    }
+}
+
+/// Files of a directory that is Kafka's alone, as Kafka has left them.
+#[derive(Default)]
+struct KafkaFiles {
+    /// Tells Kafka's controller in which life of the broker it stopped in order.
+    clean_shutdown: Option<Vec<u8>>,
+    high_watermarks: Option<Vec<u8>>,
+}
+
+impl KafkaFiles {
+    fn read(path: &Path, dir: &dyn Dir) -> Result<KafkaFiles, OfflineError> {
+        let failed = |source| OfflineError::Directory {
+            path: path.to_owned(),
+            source,
+        };
+        if dir.exists(METADATA_FILE_NAME).map_err(failed)? {
+            return Ok(KafkaFiles::default());
+        }
+        let read = |name: &str| match read_file(dir, name) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        };
+        Ok(KafkaFiles {
+            clean_shutdown: read(file_name::CLEAN_SHUTDOWN)?,
+            high_watermarks: read(file_name::HIGH_WATERMARK_CHECKPOINT)?,
+        })
+    }
+
+    fn high_watermarks(&self) -> Result<BTreeMap<TopicPartition, i64>, StorageError> {
+        match &self.high_watermarks {
+            None => Ok(BTreeMap::new()),
+            Some(bytes) => parse_offsets(file_name::HIGH_WATERMARK_CHECKPOINT, bytes),
+        }
+    }
+
+    /// The directory is closed; without a marker it was not closed in order, and none is put there.
+    fn put_back(&self, dir: &dyn Dir) -> Result<(), StorageError> {
+        if let Some(bytes) = &self.high_watermarks {
+            write_atomically(dir, file_name::HIGH_WATERMARK_CHECKPOINT, bytes)?;
+        }
+        let is_clean = dir.exists(file_name::CLEAN_SHUTDOWN);
+        let is_clean = is_clean
+            .map_err(|error| StorageError::io("look for", file_name::CLEAN_SHUTDOWN, error))?;
+        match &self.clean_shutdown {
+            Some(bytes) if is_clean => write_atomically(dir, file_name::CLEAN_SHUTDOWN, bytes),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -262,18 +341,44 @@ fn identity(path: &Path, dir: &dyn Dir) -> Result<Identity, OfflineError> {
 /// The config of a topic's logs; see the file header.
 fn log_config(
     settings: &OfflineSettings,
-    image: &MetadataImage,
+    metadata: &Metadata,
     topic: &str,
 ) -> Result<LogConfig, String> {
-    let own = match image.topic(topic) {
-        Some(topic) => topic.configs.clone(),
-        None => default_topic(&settings.broker, topic).configs,
+    let is_policy_set = settings.topic.contains_key("cleanup.policy");
+    let (own, mut broker) = match (metadata.lastword.topic(topic), &metadata.kafka) {
+        (Some(own), _) => (
+            own.configs.clone(),
+            metadata.lastword.broker_configs().clone(),
+        ),
+        (None, Ok(Some(kafka))) => kafka_configs(kafka, topic),
+        (None, Err(error)) if !is_policy_set => {
+            return Err(format!(
+                "its configs are not known: {error}; --set cleanup.policy=compact cleans it"
+            ));
+        }
+        (None, _) => (
+            default_topic(&settings.broker, topic).configs,
+            metadata.lastword.broker_configs().clone(),
+        ),
     };
-    let mut broker = image.broker_configs().clone();
     broker.extend(settings.broker.properties().clone());
     let mut properties = own;
     properties.extend(settings.topic.clone());
     LogConfig::from_broker_properties(&broker)
         .and_then(|defaults| defaults.with_properties(&properties))
         .map_err(|error| error.to_string())
+}
+
+/// What Kafka has stored for a topic, and for its broker. Settings of tiered storage, and those that another version of
+/// Kafka knows, change nothing about a cleaning.
+fn kafka_configs(kafka: &MetadataImage, topic: &str) -> (Properties, Properties) {
+    let mut own = kafka
+        .topic(topic)
+        .map_or_else(Properties::new, |topic| topic.configs.clone());
+    own.retain(|name, _| ConfigEntry::topic(name).is_some() && !name.starts_with("remote."));
+    (own, kafka.broker_configs().clone())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

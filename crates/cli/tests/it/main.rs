@@ -1,6 +1,8 @@
 //! The binary as people use it: a broker of its own on a free port, and the commands beside it.
 
 mod compact;
+mod compact_interrupted;
+mod compact_kafka;
 mod directory;
 mod first_five_minutes;
 mod records;

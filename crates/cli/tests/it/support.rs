@@ -57,7 +57,8 @@ pub fn lastword(brokers: &str, args: &[&str], input: &[u8]) -> Run {
     }
 }
 
-fn command(args: &[&str]) -> Command {
+/// The binary with these arguments, away from the settings of who runs the tests.
+pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lastword"));
     command
         .args(args)
