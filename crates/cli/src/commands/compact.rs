@@ -348,8 +348,14 @@ fn clean_one(cleaner: &LogCleaner, job: &Job, is_dry_run: bool) -> Row {
         StorageError::Closed => Row::new(topic_partition, Outcome::Interrupted),
         error => Row::failed(topic_partition, error.to_string()),
     });
+    let status = cleaner.status_of(topic_partition);
+    let isolated = status.map(|status| status.isolated_segments);
+    let damaged = isolated.into_iter().flatten();
     Row {
         seconds: start.elapsed().as_secs_f64(),
+        damaged: damaged
+            .map(|segment| format!("{} {}", segment.file, segment.damage))
+            .collect(),
         ..row
     }
 }
@@ -380,7 +386,11 @@ fn verdict(report: &Report) -> Result<()> {
             .hint("run the same command again to go on"));
     }
     if !names.is_empty() {
-        let what = format!("{} of {} could not be cleaned", names.len(), report.total());
+        let what = format!(
+            "{} of {} could not be cleaned whole",
+            names.len(),
+            report.total()
+        );
         return Err(CliError::new(Exit::No, "NOT_CLEANED", what).why(names.join("\n       ")));
     }
     Ok(())

@@ -43,6 +43,8 @@ pub struct Row {
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub seconds: f64,
+    /// Damaged segments, each with its damage. They were left as they are, and all else was cleaned.
+    pub damaged: Vec<String>,
 }
 
 impl Row {
@@ -57,6 +59,7 @@ impl Row {
             bytes_read: 0,
             bytes_written: 0,
             seconds: 0.0,
+            damaged: Vec::new(),
         }
     }
 
@@ -78,7 +81,12 @@ impl Row {
         let name = &self.topic_partition;
         let reason = self.reason.as_deref().unwrap_or_default();
         let Row { before, after, .. } = self;
-        match self.outcome {
+        let damaged: String = self
+            .damaged
+            .iter()
+            .map(|damage| format!("\n{name}  DAMAGED, left as it is: {damage}"))
+            .collect();
+        let line = match self.outcome {
             Outcome::Skipped => format!("{name}  {reason}"),
             Outcome::Failed => format!("{name}  FAILED: {reason}"),
             Outcome::Interrupted => format!("{name}  interrupted"),
@@ -100,7 +108,8 @@ impl Row {
                 self.dead.total(),
                 self.seconds
             ),
-        }
+        };
+        line + &damaged
     }
 }
 
@@ -139,6 +148,8 @@ struct DocumentRow<'a> {
     bytes_read: u64,
     bytes_written: u64,
     seconds: f64,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    damaged: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -241,6 +252,7 @@ impl Report {
             bytes_read: row.bytes_read,
             bytes_written: row.bytes_written,
             seconds: row.seconds,
+            damaged: &row.damaged,
         });
         let mut logs: Vec<DocumentRow<'_>> = rows.collect();
         logs.sort_by_key(|row| (row.topic, row.partition));
@@ -278,17 +290,15 @@ impl Report {
         self.count(Outcome::Interrupted) > 0
     }
 
-    /// The logs that failed, and why.
-    pub fn failed(&self) -> Vec<(&TopicPartition, &str)> {
-        let failed = self
-            .rows
-            .iter()
-            .filter(|row| row.outcome == Outcome::Failed);
-        failed
-            .map(|row| {
-                let reason = row.reason.as_deref().unwrap_or_default();
-                (&row.topic_partition, reason)
-            })
+    /// The logs that failed, in whole or in part, and why.
+    pub fn failed(&self) -> Vec<(&TopicPartition, String)> {
+        let reason = |row: &Row| match row.outcome {
+            Outcome::Failed => row.reason.clone(),
+            _ if row.damaged.is_empty() => None,
+            _ => Some(row.damaged.join("; ")),
+        };
+        let rows = self.rows.iter();
+        rows.filter_map(|row| Some((&row.topic_partition, reason(row)?)))
             .collect()
     }
 
