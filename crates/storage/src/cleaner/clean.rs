@@ -241,9 +241,11 @@ fn clean_once(
     let bytes = changed.map(|it| u64::from(it.size_bytes) + it.live_bytes());
     control.progress.begin(Phase::Rewriting, bytes.sum());
     let mut vanished = VanishedTransactions::default();
-    for range in groups(log, &plan) {
+    let groups = groups(log, &plan);
+    let mut segments = plan.segments.into_iter();
+    for range in groups {
         control.between_steps()?;
-        let planned: Vec<&SegmentPlan> = plan.segments[range].iter().collect();
+        let planned: Vec<SegmentPlan> = segments.by_ref().take(range.len()).collect();
         if let [segment] = planned.as_slice()
             && !segment.is_changed()
         {
@@ -310,7 +312,7 @@ fn groups(log: &Log, plan: &Plan) -> Vec<std::ops::Range<usize>> {
 fn clean_group(
     log: &Log,
     request: CleanRequest,
-    mut planned: Vec<&SegmentPlan>,
+    mut planned: Vec<SegmentPlan>,
     resources: &mut CleanerResources,
     control: &Control<'_>,
     vanished: &mut VanishedTransactions,
@@ -361,12 +363,21 @@ fn clean_group(
             Ok(()) => {
                 *stats = group_stats;
                 stats.segments_in += inputs.len() as u32;
+                retire(planned, inputs);
                 return Ok(());
             }
             Err(StorageError::Stale) if attempts < STALE_LIMIT => attempts += 1,
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Lets go of segments that were replaced. When the last reader does, the disk gets their bytes back: the file system
+/// takes its time for that, and nobody has to wait for it.
+fn retire(planned: Vec<SegmentPlan>, inputs: Vec<Arc<Segment>>) {
+    let thread = std::thread::Builder::new().name("log-cleaner-free".to_string());
+    // Without a thread they are let go here: the closure is dropped.
+    drop(thread.spawn(move || drop((planned, inputs))));
 }
 
 fn without_empty(outputs: Vec<Segment>) -> Vec<Segment> {

@@ -10,26 +10,40 @@
 use std::ops::Range;
 
 /// Ordinals from one segment; at most 2^32 of them, which the planner checks.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub struct OrdinalSet {
     words: Vec<u64>,
     count: u64,
 }
 
 impl OrdinalSet {
+    /// An empty set with room for ordinals below this, where many of them may come.
+    pub fn with_room_for(ordinals: u64) -> OrdinalSet {
+        OrdinalSet {
+            words: vec![0; ordinals.div_ceil(64) as usize],
+            count: 0,
+        }
+    }
+
     /// Adds an ordinal; answers whether it is new.
+    #[inline]
     pub fn insert(&mut self, ordinal: u64) -> bool {
         let index = (ordinal >> 6) as usize;
         if index >= self.words.len() {
-            // Double, so that ordinals that arrive in order cost amortised constant time.
-            let len = (index + 1).max(self.words.len() * 2);
-            self.words.resize(len, 0);
+            self.grow(index);
         }
         let mask = 1u64 << (ordinal & 63);
         let is_new = self.words[index] & mask == 0;
         self.words[index] |= mask;
         self.count += u64::from(is_new);
         is_new
+    }
+
+    #[cold]
+    fn grow(&mut self, index: usize) {
+        // Double, so that ordinals that arrive in order cost amortised constant time.
+        let len = (index + 1).max(self.words.len() * 2);
+        self.words.resize(len, 0);
     }
 
     /// Adds all ordinals of the range; answers how many are new.

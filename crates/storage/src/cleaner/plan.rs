@@ -230,6 +230,7 @@ impl Planner<'_> {
             {
                 Ok((index, built)) => {
                     planned.records = u64::from(index.header().record_count);
+                    planned.dead = OrdinalSet::with_room_for(planned.records);
                     self.plan.records += planned.records;
                     self.plan.index_bytes += index.size_bytes();
                     if let Some(built) = built {

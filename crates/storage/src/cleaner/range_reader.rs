@@ -16,7 +16,8 @@ use crate::key_index::IndexedBatch;
 
 /// Reading so many bytes in vain costs less than another call.
 const GAP_BYTES: u32 = 16 << 10;
-const MOST_READ_BYTES: u32 = 1 << 20;
+/// What is read is looked at while it is in the second cache of a processor.
+const MOST_READ_BYTES: u32 = 256 << 10;
 /// A larger buffer is not kept.
 const KEPT_BUFFER_BYTES: usize = 4 << 20;
 

@@ -76,7 +76,7 @@ pub struct Rewrite<'a> {
 /// Rewrites the segments of one group. On an error no output is left.
 pub fn rewrite(
     rewrite: &Rewrite<'_>,
-    group: &[&SegmentPlan],
+    group: &[SegmentPlan],
     resources: &mut CleanerResources,
     control: &Control<'_>,
     vanished: &mut VanishedTransactions,
@@ -128,7 +128,7 @@ struct Step {
 
 fn fill(
     rewrite: &Rewrite<'_>,
-    group: &[&SegmentPlan],
+    group: &[SegmentPlan],
     resources: &mut CleanerResources,
     control: &Control<'_>,
     outputs: &mut Outputs<'_>,
@@ -408,7 +408,7 @@ impl<'a> Outputs<'a> {
 
     /// Completes the outputs and makes their bytes durable; their names are the first that `Log::replace_segments`
     /// syncs.
-    fn finish(&mut self, group: &[&SegmentPlan]) -> Result<(), StorageError> {
+    fn finish(&mut self, group: &[SegmentPlan]) -> Result<(), StorageError> {
         self.write()?;
         while let Some(entry) = self.aborted.pop_front() {
             self.current().append_aborted(&entry)?;

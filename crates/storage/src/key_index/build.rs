@@ -18,6 +18,7 @@ use super::entry::{ENTRY_BYTES, Entry, MAX_RECORDS};
 use super::hash::KeyHasher;
 use super::hash_range::HashRange;
 use super::header::{HEADER_BYTES, Header};
+use super::sort::sort;
 use super::varint::write_varint;
 use crate::dir::File;
 use crate::error::StorageError;
@@ -243,7 +244,7 @@ impl Builder<'_> {
         &mut self,
         charge: &mut impl FnMut(u64) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        self.entries.sort_unstable();
+        sort(&mut self.entries);
         for entry in self.entries.drain(..) {
             self.out.pending.extend_from_slice(&entry.to_bytes());
             self.header.entry_count += 1;

@@ -23,6 +23,7 @@ mod hash_range;
 mod header;
 mod read;
 mod section;
+mod sort;
 mod varint;
 
 use lastword_record::Decompressor;
