@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lastword_protocol::StrBytes;
-use lastword_storage::{Clock, LogCleaner, LogManager};
+use lastword_storage::{Clock, Latencies, LogCleaner, LogManager};
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
@@ -45,6 +45,8 @@ pub struct Broker {
     pub logs: Arc<LogManager>,
     /// The cleaner threads of compacted topics.
     pub cleaner: LogCleaner,
+    /// Where the times of produce and fetch are reported, for the cleaner to make room.
+    pub latencies: Arc<Latencies>,
     /// Every partition served.
     pub partitions: Arc<PartitionTable>,
     /// Topics, their ids and configs; swapped whole.

@@ -217,6 +217,7 @@ fn open(
         fetch_memory: FetchMemory::default(),
         stopping,
         producer_ids: ProducerIds::default(),
+        latencies: logs.latencies().clone(),
         logs,
         cleaner,
         config,

@@ -376,6 +376,15 @@ fn compression_name(compression: TopicCompression) -> &'static str {
     }
 }
 
+/// Which of the logs that are due is cleaned first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CleaningOrder {
+    /// The one with the largest dirty share, as in Kafka.
+    DirtyRatio,
+    /// The one with the most dead bytes per byte that a cleaning would copy; finding out costs a plan of each.
+    Benefit,
+}
+
 /// The config of the cleaner threads. `Default` has Kafka's defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CleanerConfig {
@@ -391,6 +400,10 @@ pub struct CleanerConfig {
     pub io_max_bytes_per_second: f64,
     /// How long a thread that found nothing to clean waits.
     pub backoff_ms: i64,
+    /// Which log goes first.
+    pub order: CleaningOrder,
+    /// Cleaning slows down while more than one in a hundred requests and group commits take longer; 0 for never.
+    pub latency_target_ms: u64,
 }
 
 impl Default for CleanerConfig {
@@ -403,6 +416,8 @@ impl Default for CleanerConfig {
             io_buffer_size_bytes: 512 << 10,
             io_max_bytes_per_second: f64::MAX,
             backoff_ms: 15_000,
+            order: CleaningOrder::DirtyRatio,
+            latency_target_ms: 20,
         }
     }
 }
@@ -432,6 +447,15 @@ impl CleanerConfig {
                     config.io_max_bytes_per_second = value.double()
                 }
                 "log.cleaner.backoff.ms" => config.backoff_ms = value.long(),
+                "lastword.cleaner.order" => {
+                    config.order = match value.text() {
+                        "benefit" => CleaningOrder::Benefit,
+                        _ => CleaningOrder::DirtyRatio,
+                    }
+                }
+                "lastword.cleaner.latency.target.ms" => {
+                    config.latency_target_ms = value.long().unsigned_abs();
+                }
                 name => unreachable!("{name} is in the table but not in CleanerConfig"),
             }
         }
@@ -450,6 +474,13 @@ impl CleanerConfig {
             "log.cleaner.io.buffer.size" => Value::Long(self.io_buffer_size_bytes.into()),
             "log.cleaner.io.max.bytes.per.second" => Value::Double(self.io_max_bytes_per_second),
             "log.cleaner.backoff.ms" => Value::Long(self.backoff_ms),
+            "lastword.cleaner.order" => Value::Text(match self.order {
+                CleaningOrder::DirtyRatio => "dirty-ratio".into(),
+                CleaningOrder::Benefit => "benefit".into(),
+            }),
+            "lastword.cleaner.latency.target.ms" => {
+                Value::Long(i64::try_from(self.latency_target_ms).unwrap_or(i64::MAX))
+            }
             _ => return None,
         };
         Some(value.to_string())

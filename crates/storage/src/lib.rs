@@ -63,6 +63,7 @@ pub mod dir;
 pub mod error;
 pub mod file_name;
 pub mod key_index;
+mod latency;
 mod lock;
 pub mod log;
 pub mod manager;
@@ -76,6 +77,7 @@ pub use clock::Clock;
 pub use config::{CleanerConfig, CleanupPolicy, ConfigError, LogConfig, TopicCompression};
 pub use dir::{Dir, FsDir, SimDir};
 pub use error::StorageError;
+pub use latency::Latencies;
 pub use log::{
     AppendOrigin, Appended, FetchData, FetchSlice, Isolation, Log, LogOffsets, ReadRequest,
     SegmentSet, Visibility,

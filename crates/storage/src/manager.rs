@@ -30,6 +30,7 @@ use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::file_name;
+use crate::latency::Latencies;
 use crate::lock::lock;
 use crate::log::{DirectoryContext, Log, Visibility, load};
 use crate::signal::Signal;
@@ -134,6 +135,11 @@ impl LogManager {
     /// What it was opened with.
     pub fn config(&self) -> &LogManagerConfig {
         &self.config
+    }
+
+    /// Where group commits are reported, and requests should be.
+    pub fn latencies(&self) -> &Arc<Latencies> {
+        &self.context.latencies
     }
 
     /// The clock of all its logs.

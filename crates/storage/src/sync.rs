@@ -118,6 +118,9 @@ pub(crate) fn sync_logs(context: &DirectoryContext, logs: &[Arc<Log>]) -> Result
         pending.push(log.begin_sync());
     }
     let needed = pending.iter().filter(|sync| sync.is_needed()).count();
+    if needed > 0 {
+        context.latencies.commit_begins();
+    }
     let synced = if needed > SYNC_ONE_BY_ONE_MAX {
         let synced = context.dir.sync_file_system();
         synced.map_err(|error| StorageError::io("sync", "the file system", error))
@@ -127,6 +130,9 @@ pub(crate) fn sync_logs(context: &DirectoryContext, logs: &[Arc<Log>]) -> Result
             .filter(|sync| sync.is_needed())
             .try_for_each(|sync| sync.sync_file())
     };
+    if needed > 0 {
+        context.latencies.commit_ends();
+    }
     context.or_offline(synced)?;
     let mut high_watermarks = Vec::with_capacity(logs.len());
     for sync in pending {

@@ -213,6 +213,7 @@ async fn respond(
     finish: FinishContext,
 ) -> Reply {
     let (planned, bytes, share) = share_of_memory(broker, planned, limits).await;
+    let begun = Instant::now();
     let committed = matches!(limits.isolation, Isolation::LastStable);
     let read = move || read_all(planned, committed, &share);
     let answers = if bytes <= INLINE_READ_BYTES {
@@ -223,6 +224,10 @@ async fn respond(
             Err(error) => return Reply::Close(error.message),
         }
     };
+    // Neither the wait for records nor the one for memory is the disk's.
+    if bytes > 0 {
+        broker.latencies.report(begun.elapsed());
+    }
     let (session_id, answers) =
         broker
             .fetch_sessions

@@ -59,6 +59,7 @@ pub(crate) async fn handle(
     context: &RequestContext,
     request: ProduceRequest,
 ) -> Reply {
+    let begun = Instant::now();
     let acks = request.acks;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let refused = refuse(&request);
@@ -96,20 +97,23 @@ pub(crate) async fn handle(
         }));
     }
     let mut response = message!(ProduceResponse { responses });
+    pending.retain(|wait| {
+        acks == ALL_REPLICAS && wait.log.offsets().high_watermark < wait.next_offset
+    });
+    if pending.is_empty() {
+        broker.latencies.report(begun.elapsed());
+    }
     match acks {
         NO_ACKS => match first_error {
             None => Reply::Nothing,
             Some(error) => Reply::Close(format!("produce with acks=0 failed: {}", error.message)),
         },
-        ALL_REPLICAS => {
-            pending.retain(|wait| wait.log.offsets().high_watermark < wait.next_offset);
-            if pending.is_empty() {
-                return context.reply(&response);
-            }
-            let context = context.clone();
+        ALL_REPLICAS if !pending.is_empty() => {
+            let (broker, context) = (broker.clone(), context.clone());
             let deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
             RequestContext::later(async move {
                 wait_all(&mut response, pending, deadline).await;
+                broker.latencies.report(begun.elapsed());
                 context.reply(&response)
             })
         }

@@ -12,7 +12,14 @@
 //!
 //! A log is cleaned when its dirty share is above `min.cleanable.dirty.ratio`, when its oldest dirty segment is older
 //! than `max.compaction.lag.ms`, or when a delete horizon has passed; the last needs no dirty byte, so tombstones leave
-//! a quiet log as well. The logs of internal topics go first, then the dirtiest.
+//! a quiet log as well.
+//!
+//! The order: logs of internal topics; then those that are late, the latest first; then the dirtiest, or with
+//! `lastword.cleaner.order=benefit` those that gain the most for what they cost. Late is a log beyond its maximum lag, and
+//! one whose tombstones could have gone for a while: such logs have little dirt, so behind a queue that never empties
+//! they would miss their deadlines for ever.
+
+use std::cmp::Ordering;
 
 use lastword_record::TopicPartition;
 
@@ -43,6 +50,8 @@ pub struct LogFacts {
     pub delete_retention_ms: i64,
     pub horizon: DeleteHorizon,
     pub last_cleaned_ms: Option<i64>,
+    /// Dead bytes per byte that a cleaning would copy, when that drives the order.
+    pub benefit: Option<f64>,
 }
 
 /// What `choose` has to know of one segment.
@@ -52,7 +61,8 @@ pub struct SegmentFacts {
     pub size_bytes: u64,
     /// Largest record timestamp, or the file's time of change when records have none. Asked for only with a minimum lag.
     pub largest_timestamp_ms: i64,
-    /// The maximum timestamp of the first batch. Asked for only with a maximum lag.
+    /// The maximum timestamp of the first batch, or the file's time of change when it has none. Asked for only with a
+    /// maximum lag.
     pub first_batch_timestamp_ms: Option<i64>,
 }
 
@@ -114,6 +124,9 @@ pub struct LogToClean {
     pub topic_partition: TopicPartition,
     pub bounds: Bounds,
     pub trigger: Trigger,
+    /// By how much a deadline was missed; 0 for not.
+    pub late_ms: i64,
+    pub benefit: Option<f64>,
 }
 
 /// Why a log is not cleaned now.
@@ -159,7 +172,7 @@ pub fn due(log: &LogFacts, now_ms: i64) -> Option<LogToClean> {
     choose(std::slice::from_ref(log), now_ms).eligible.pop()
 }
 
-/// Sorts logs into those to clean, internal ones first and then the dirtiest, and those to leave alone.
+/// Sorts logs into those to clean, in the order of their turn, and those to leave alone.
 pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
     let mut choice = Choice::default();
     for log in logs {
@@ -182,21 +195,45 @@ pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
         match trigger(log, &bounds, now_ms) {
             Ok(trigger) => choice.eligible.push(LogToClean {
                 topic_partition,
+                late_ms: late_ms(log, &bounds, now_ms),
                 bounds,
                 trigger,
+                benefit: log.benefit,
             }),
             Err(reason) => choice.not_now.push((topic_partition, reason, Some(bounds))),
         }
     }
-    choice.eligible.sort_by(|a, b| {
-        let class = |log: &LogToClean| !is_internal(&log.topic_partition.topic);
-        let by_ratio = b.bounds.dirty_ratio.total_cmp(&a.bounds.dirty_ratio);
-        class(a)
-            .cmp(&class(b))
-            .then(by_ratio)
-            .then_with(|| a.topic_partition.cmp(&b.topic_partition))
-    });
+    choice.eligible.sort_by(order);
     choice
+}
+
+/// Whose turn is first.
+fn order(a: &LogToClean, b: &LogToClean) -> Ordering {
+    let class = |log: &LogToClean| !is_internal(&log.topic_partition.topic);
+    let benefit = |log: &LogToClean| log.benefit.unwrap_or(-1.0);
+    let by_class = class(a).cmp(&class(b));
+    by_class
+        .then_with(|| b.late_ms.cmp(&a.late_ms))
+        .then_with(|| benefit(b).total_cmp(&benefit(a)))
+        .then_with(|| b.bounds.dirty_ratio.total_cmp(&a.bounds.dirty_ratio))
+        .then_with(|| a.topic_partition.cmp(&b.topic_partition))
+}
+
+fn late_ms(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> i64 {
+    let behind_horizon_ms = match log.horizon {
+        // No promise says when a tombstone goes at the latest: dirtier logs may go before for a while.
+        DeleteHorizon::At(ms) => now_ms.saturating_sub(ms.saturating_add(spacing_ms(log))),
+        DeleteHorizon::Unknown | DeleteHorizon::None => 0,
+    };
+    let behind_lag_ms = match bounds.dirty_bytes {
+        0 => 0,
+        _ => bounds.overdue_ms,
+    };
+    behind_lag_ms.max(behind_horizon_ms).max(0)
+}
+
+fn spacing_ms(log: &LogFacts) -> i64 {
+    log.delete_retention_ms / HORIZON_SPACING
 }
 
 /// Why this log is to be cleaned, or why not.
@@ -231,10 +268,9 @@ fn trigger(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> Result<Trigger, Reas
 }
 
 fn horizon_has_passed(log: &LogFacts, now_ms: i64) -> bool {
-    let spacing_ms = log.delete_retention_ms / HORIZON_SPACING;
     let is_spaced = log
         .last_cleaned_ms
-        .is_none_or(|ms| now_ms.saturating_sub(ms) >= spacing_ms);
+        .is_none_or(|ms| now_ms.saturating_sub(ms) >= spacing_ms(log));
     match log.horizon {
         DeleteHorizon::Unknown => log.checkpoint_offset.is_some(),
         DeleteHorizon::None => false,

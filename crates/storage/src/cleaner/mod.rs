@@ -20,6 +20,7 @@ pub(crate) mod checkpoints;
 pub mod choose;
 mod clean;
 mod control;
+mod feedback;
 mod group;
 mod indexer;
 mod join;

@@ -290,7 +290,7 @@ struct Outputs<'a> {
     /// Entries of aborted transactions that wait for their marker to be written.
     aborted: std::collections::VecDeque<AbortedTransaction>,
     bytes: u64,
-    write_behind: WriteBehind,
+    write_behind: WriteBehind<'a>,
     merger: Merger,
 }
 
@@ -307,7 +307,7 @@ impl<'a> Outputs<'a> {
             headers: Vec::new(),
             aborted: std::collections::VecDeque::new(),
             bytes: 0,
-            write_behind: WriteBehind::default(),
+            write_behind: WriteBehind::new(control.throttle),
             merger: Merger::new(),
         }
     }

@@ -1,10 +1,13 @@
 //! What is known of each log from the cleaner's side: for its own decisions, and for whoever asks why a log is not being
 //! cleaned. Plain data; the lock is `LogCleaner`'s.
 
+use std::sync::Weak;
+
 use lastword_record::{TopicId, TopicPartition};
 
 use super::choose::{Bounds, DeleteHorizon, Reason, Trigger};
 use super::stats::CleanStats;
+use crate::log::SegmentSet;
 
 /// First wait after a failure; it doubles with every further one.
 const FIRST_RETRY_MS: i64 = 1_000;
@@ -39,6 +42,9 @@ pub struct LogStatus {
     pub reason: Option<Reason>,
     /// What was clean and dirty when the cleaner last looked.
     pub bounds: Option<Bounds>,
+    /// Dead bytes per byte that a cleaning would copy, when the cleaner last planned this log to find its place in the
+    /// order; infinite when nothing would be copied.
+    pub benefit: Option<f64>,
     /// In the checkpoint file.
     pub first_dirty_offset: Option<i64>,
     pub horizon: DeleteHorizon,
@@ -68,6 +74,30 @@ pub(super) struct Notes {
     pub bounds: Option<Bounds>,
     /// Nothing at or above it is cleaned.
     pub ceiling_offset: Option<i64>,
+    pub benefit: Option<KnownBenefit>,
+}
+
+/// What a plan said, and what it depends on: while that is the same, the answer is.
+#[derive(Debug, Clone)]
+pub(super) struct KnownBenefit {
+    /// None: the plan failed.
+    pub benefit: Option<f64>,
+    pub first_dirty_offset: i64,
+    pub first_uncleanable_offset: i64,
+    /// Weak is enough: its allocation is not used again while this is here.
+    pub segments: Weak<SegmentSet>,
+    /// Tombstones that may go are dead.
+    pub has_horizon_passed: bool,
+}
+
+impl KnownBenefit {
+    /// Whether it is of a log like this one.
+    pub fn holds_for(&self, other: &KnownBenefit) -> bool {
+        self.first_dirty_offset == other.first_dirty_offset
+            && self.first_uncleanable_offset == other.first_uncleanable_offset
+            && self.segments.ptr_eq(&other.segments)
+            && self.has_horizon_passed == other.has_horizon_passed
+    }
 }
 
 impl Notes {

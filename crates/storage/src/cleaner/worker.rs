@@ -14,7 +14,8 @@ use lastword_record::TopicPartition;
 
 use super::checkpoints::Checkpoints;
 use super::choose::{
-    Bounds, Choice, LogFacts, Reason, SegmentFacts, Trigger, bounds, choose, due, is_internal,
+    Bounds, Choice, DeleteHorizon, LogFacts, Reason, SegmentFacts, Trigger, bounds, choose, due,
+    is_internal,
 };
 use super::clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
 use super::control::Control;
@@ -22,9 +23,9 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::secret::key_hasher;
 use super::stats::CleanStats;
-use super::status::{IsolatedSegment, LogStatus, Notes};
+use super::status::{IsolatedSegment, KnownBenefit, LogStatus, Notes};
 use super::throttle::Throttle;
-use crate::config::CleanerConfig;
+use crate::config::{CleanerConfig, CleaningOrder};
 use crate::error::StorageError;
 use crate::key_index::KeyHasher;
 use crate::lock::lock;
@@ -70,6 +71,11 @@ pub(super) enum Work {
 }
 
 impl Work {
+    /// Whether internal logs are cleaned between two steps of this log's cleaning.
+    fn gives_way_to_internal_logs(self, log: &Log) -> bool {
+        self == Work::Thread && !is_internal(&log.topic_partition().topic)
+    }
+
     /// Of a memory for planning: an eighth is kept for what is cleaned in between.
     fn share_of(self, bytes: u64) -> u64 {
         match self {
@@ -86,8 +92,14 @@ impl Shared {
         let hasher = key_hasher(&*dir)?;
         let checkpoints = Arc::new(Checkpoints::open(dir));
         manager.attach_cleaner(&checkpoints);
+        manager
+            .latencies()
+            .set_target(Duration::from_millis(config.latency_target_ms));
         let shared = Shared {
-            throttle: Throttle::new(config.io_max_bytes_per_second),
+            throttle: Throttle::with_feedback(
+                config.io_max_bytes_per_second,
+                manager.latencies().clone(),
+            ),
             hasher,
             checkpoints,
             is_stopped: AtomicBool::new(false),
@@ -122,6 +134,9 @@ impl Shared {
     pub fn update_config(&self, config: CleanerConfig) {
         self.throttle
             .set_bytes_per_second(config.io_max_bytes_per_second);
+        self.manager
+            .latencies()
+            .set_target(Duration::from_millis(config.latency_target_ms));
         *lock(&self.config) = config;
         self.wake();
     }
@@ -164,7 +179,12 @@ impl Shared {
         let _choosing = lock(&self.choosing);
         let logs = self.manager.logs();
         self.forget_all_but(&logs);
-        for eligible in self.look(&logs).eligible {
+        let mut choice = self.look(&logs);
+        if lock(&self.config).order == CleaningOrder::Benefit && choice.eligible.len() > 1 {
+            self.find_benefits(&logs, &choice);
+            choice = self.look(&logs);
+        }
+        for eligible in choice.eligible {
             let Some(log) = logs
                 .iter()
                 .find(|log| *log.topic_partition() == eligible.topic_partition)
@@ -176,6 +196,55 @@ impl Shared {
             }
         }
         None
+    }
+
+    /// Plans the logs that compete for the next turn, where the last plan does not hold any more.
+    fn find_benefits(&self, logs: &[Arc<Log>], choice: &Choice) {
+        for eligible in &choice.eligible {
+            let topic_partition = &eligible.topic_partition;
+            let log = logs
+                .iter()
+                .find(|log| log.topic_partition() == topic_partition);
+            // Those go first whatever they gain.
+            let Some(log) = log.filter(|_| !is_internal(&topic_partition.topic)) else {
+                continue;
+            };
+            let current = self.benefit_key(log, &eligible.bounds);
+            let is_known = lock(&self.notes)
+                .by_log
+                .get(topic_partition)
+                .is_some_and(|notes| {
+                    let known = notes.benefit.as_ref();
+                    known.is_some_and(|known| known.holds_for(&current))
+                });
+            if is_known || self.is_stopped() {
+                continue;
+            }
+            let planned = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                self.plan_within(log, &eligible.bounds, Work::Thread)
+            }));
+            let benefit = match planned {
+                Ok(Ok(plan)) => Some(benefit(&plan)),
+                Ok(Err(StorageError::Closed)) => continue,
+                // Its turn comes last, and then its cleaning says what is wrong.
+                Ok(Err(_)) | Err(_) => None,
+            };
+            self.note(topic_partition, |notes| {
+                notes.benefit = Some(KnownBenefit { benefit, ..current })
+            });
+        }
+    }
+
+    /// What a log's benefit depends on.
+    fn benefit_key(&self, log: &Log, bounds: &Bounds) -> KnownBenefit {
+        let horizon = self.checkpoints.horizon(log.topic_partition());
+        KnownBenefit {
+            benefit: None,
+            first_dirty_offset: bounds.first_dirty_offset,
+            first_uncleanable_offset: bounds.first_uncleanable_offset,
+            segments: Arc::downgrade(&log.segments()),
+            has_horizon_passed: matches!(horizon, DeleteHorizon::At(ms) if ms <= self.now_ms()),
+        }
     }
 
     /// Cleans every internal log that is due, on behalf of a cleaning of another log that may go on for long. Whatever
@@ -272,9 +341,10 @@ impl Shared {
         progress: &Progress,
     ) -> Result<CleanStats, StorageError> {
         let clean_internal_logs = || self.clean_internal_logs_that_are_due();
-        let is_interruptible = work == Work::Thread && !is_internal(&log.topic_partition().topic);
         let control = Control {
-            between_steps: is_interruptible.then_some(&clean_internal_logs as &dyn Fn()),
+            between_steps: work
+                .gives_way_to_internal_logs(log)
+                .then_some(&clean_internal_logs as &dyn Fn()),
             ..self.control(log, progress)
         };
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
@@ -324,13 +394,25 @@ impl Shared {
     /// Finds what a cleaning would drop.
     pub fn plan(&self, log: &Log) -> Result<(Bounds, Plan), StorageError> {
         let bounds = bounds(&self.facts(log), self.now_ms());
-        let plan = plan_log(
-            log,
-            self.request(&bounds),
-            &mut self.resources(Work::Asked),
-            &self.control(log, &Progress::default()),
-        )?;
+        let plan = self.plan_within(log, &bounds, Work::Asked)?;
         Ok((bounds, plan))
+    }
+
+    fn plan_within(&self, log: &Log, bounds: &Bounds, work: Work) -> Result<Plan, StorageError> {
+        let clean_internal_logs = || self.clean_internal_logs_that_are_due();
+        let progress = Progress::default();
+        let control = Control {
+            between_steps: work
+                .gives_way_to_internal_logs(log)
+                .then_some(&clean_internal_logs as &dyn Fn()),
+            ..self.control(log, &progress)
+        };
+        plan_log(
+            log,
+            self.request(bounds),
+            &mut self.resources(work),
+            &control,
+        )
     }
 
     /// Writes the checkpoints of a log that was cleaned.
@@ -344,9 +426,32 @@ impl Shared {
         let offset = (topic_partition.clone(), cleaned.first_dirty_offset);
         self.checkpoints
             .set_first_dirty_offsets(&[offset], is_there)?;
+        let horizon = self.with_expiry_of_producers(log, &cleaned);
         self.checkpoints
-            .set_horizon(topic_partition, cleaned.horizon, is_there)?;
+            .set_horizon(topic_partition, horizon, is_there)?;
         Ok(cleaned)
+    }
+
+    /// An empty batch stays for its producer's sake, and a marker for that batch's: when the last producer has expired,
+    /// both may go, also if nobody writes to the log again.
+    fn with_expiry_of_producers(&self, log: &Log, cleaned: &Cleaned) -> DeleteHorizon {
+        let expiration_ms = self.manager.config().producer_id_expiration_ms;
+        let last_ms = match cleaned.stats.batches_emptied {
+            0 => None,
+            _ => log
+                .active_producers()
+                .iter()
+                .map(|producer| producer.last_timestamp)
+                .max(),
+        };
+        match (
+            cleaned.horizon,
+            last_ms.map(|ms| ms.saturating_add(expiration_ms)),
+        ) {
+            (DeleteHorizon::At(ms), Some(expiry_ms)) => DeleteHorizon::At(ms.min(expiry_ms)),
+            (DeleteHorizon::None, Some(expiry_ms)) => DeleteHorizon::At(expiry_ms),
+            (horizon, _) => horizon,
+        }
     }
 
     /// Judges logs, and notes why each is not being cleaned.
@@ -405,7 +510,11 @@ impl Shared {
                 0
             },
             first_batch_timestamp_ms: if has_max_lag {
-                segment.first_batch_timestamp()
+                // Records without a time must not stay for ever.
+                let first = segment.first_batch_timestamp();
+                first
+                    .filter(|ms| *ms > 0)
+                    .or_else(|| segment.modified_ms().ok())
             } else {
                 None
             },
@@ -429,6 +538,10 @@ impl Shared {
             max_compaction_lag_ms: config.max_compaction_lag_ms,
             delete_retention_ms: config.delete_retention_ms,
             horizon: self.checkpoints.horizon(topic_partition),
+            benefit: match lock(&self.config).order {
+                CleaningOrder::Benefit => notes.benefit.and_then(|known| known.benefit),
+                CleaningOrder::DirtyRatio => None,
+            },
             last_cleaned_ms: notes.last_stats.map(|stats| stats.started_ms),
         }
     }
@@ -493,6 +606,7 @@ impl Shared {
                     state: notes.state(),
                     reason: notes.reason,
                     bounds: notes.bounds,
+                    benefit: notes.benefit.and_then(|known| known.benefit),
                     first_dirty_offset: self.checkpoints.first_dirty_offset(&topic_partition),
                     horizon: self.checkpoints.horizon(&topic_partition),
                     last_stats: notes.last_stats,
@@ -576,6 +690,18 @@ impl Shared {
 
     fn now_ms(&self) -> i64 {
         self.manager.clock().now_ms()
+    }
+}
+
+/// Dead bytes per byte that a cleaning would copy: infinite when it only drops.
+fn benefit(plan: &Plan) -> f64 {
+    let changed = plan.segments.iter().filter(|segment| segment.is_changed());
+    let dead_bytes = plan.dead_bytes();
+    let size_bytes: u64 = changed.map(|segment| u64::from(segment.size_bytes)).sum();
+    match (dead_bytes, size_bytes.saturating_sub(dead_bytes)) {
+        (0, _) => 0.0,
+        (_, 0) => f64::INFINITY,
+        (dead_bytes, copied_bytes) => dead_bytes as f64 / copied_bytes as f64,
     }
 }
 

@@ -165,6 +165,10 @@ pub const TOPIC_CONFIGS: &[ConfigEntry] = &[
 /// The broker's configs of the cleaner, sorted by name. Those that are defaults of topic configs are synonyms above.
 #[rustfmt::skip]
 pub const CLEANER_CONFIGS: &[ConfigEntry] = &[
+    entry("lastword.cleaner.latency.target.ms", Long, "20", AtLeast(0), &[],
+        "Cleaning slows down while more than one in a hundred produce and fetch requests and syncs take longer than this; 0 for never."),
+    entry("lastword.cleaner.order", Text, "dirty-ratio", OneOf(&["dirty-ratio", "benefit"]), &[],
+        "Which log is cleaned first: the one with the largest dirty share, or the one with the most dead bytes per byte to copy."),
     entry("log.cleaner.backoff.ms", Long, "15000", AtLeast(0), &[],
         "How long a cleaner thread waits when there was nothing to clean."),
     entry("log.cleaner.dedupe.buffer.size", Long, "134217728", AtLeast(0), &[],

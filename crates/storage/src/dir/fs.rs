@@ -210,6 +210,14 @@ impl File for FsFile {
         Some(self.file.as_fd())
     }
 
+    fn start_write_back(&self, position: u64, len: u64) {
+        // What this advice does on Linux to bytes that are not on disk: their writing begins, and they stay. The call
+        // that is made for it cannot be had without unsafe code.
+        if len > 0 {
+            self.drop_cache(position, len);
+        }
+    }
+
     fn drop_cache(&self, position: u64, len: u64) {
         // Advice only: a file system that does not take it changes nothing.
         let _ = rustix::fs::fadvise(

@@ -93,6 +93,9 @@ pub trait File: Send + Sync {
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
     /// Advises that a range will not be read again soon, so that a big scan does not push out what readers need.
     fn drop_cache(&self, position: u64, len: u64);
+    /// Asks the disk to begin with what was just written to a range, and does not wait. Promises nothing; a failure is
+    /// reported by the next [`File::sync_data`].
+    fn start_write_back(&self, _position: u64, _len: u64) {}
 
     /// Reads until `buf` is full or the file ends; returns the bytes read.
     fn read_full_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::file_name;
+use crate::latency::Latencies;
 use crate::lock::lock;
 use crate::signal::Signal;
 use crate::sync::SyncQueue;
@@ -38,6 +39,7 @@ pub(crate) struct DirectoryContext {
     pub sync_queue: SyncQueue,
     /// A segment was sealed, or a log has changed its config: key indexes may have to be built.
     pub sealed: Signal,
+    pub latencies: Arc<Latencies>,
     pub visibility: Option<Visibility>,
     pub max_decompressed_bytes: usize,
     pub producer_id_expiration_ms: i64,
@@ -65,6 +67,7 @@ impl DirectoryContext {
             clock,
             sync_queue: SyncQueue::default(),
             sealed: Signal::default(),
+            latencies: Arc::default(),
             visibility,
             max_decompressed_bytes,
             producer_id_expiration_ms,

@@ -28,6 +28,7 @@ fn log(segments: i64) -> LogFacts {
         delete_retention_ms: 0,
         horizon: DeleteHorizon::None,
         last_cleaned_ms: None,
+        benefit: None,
     }
 }
 
@@ -354,4 +355,74 @@ fn internal_topics_go_before_dirtier_ones() {
         order,
         ["__transaction_state", "__consumer_offsets", "z", "a"]
     );
+}
+
+fn order_of(logs: &[LogFacts], now_ms: i64) -> Vec<String> {
+    let eligible = choose(logs, now_ms).eligible;
+    eligible
+        .into_iter()
+        .map(|log| log.topic_partition.topic.to_string())
+        .collect()
+}
+
+#[test]
+fn a_log_beyond_its_maximum_lag_goes_before_dirtier_ones() {
+    let named = |topic: &str, max_lag_ms: i64| LogFacts {
+        topic_partition: topic_partition(topic),
+        checkpoint_offset: Some(if max_lag_ms < i64::MAX { 30 } else { 0 }),
+        max_compaction_lag_ms: max_lag_ms,
+        ..log(5)
+    };
+    let logs = [
+        named("dirty", i64::MAX),
+        named("late", 500),
+        named("later", 400),
+    ];
+    // The oldest dirty segments of the two are of 1,003.
+    assert_eq!(order_of(&logs, 1_400), ["dirty"]);
+    assert_eq!(order_of(&logs, 1_404), ["later", "dirty"]);
+    assert_eq!(order_of(&logs, 1_504), ["later", "late", "dirty"]);
+}
+
+#[test]
+fn tombstones_that_could_have_gone_for_long_go_before_dirtier_logs() {
+    let quiet = LogFacts {
+        topic_partition: topic_partition("quiet"),
+        checkpoint_offset: Some(40),
+        horizon: DeleteHorizon::At(5_000),
+        delete_retention_ms: 1_600,
+        ..log(5)
+    };
+    let logs = [log(5), quiet];
+    assert_eq!(order_of(&logs, 4_999), ["t"]);
+    assert_eq!(order_of(&logs, 5_000), ["t", "quiet"]);
+    assert_eq!(order_of(&logs, 5_100), ["t", "quiet"]);
+    assert_eq!(order_of(&logs, 5_101), ["quiet", "t"]);
+}
+
+#[test]
+fn benefit_drives_the_order_when_it_is_known() {
+    let named = |topic: &str, segments: i64, benefit: Option<f64>| LogFacts {
+        topic_partition: topic_partition(topic),
+        checkpoint_offset: Some(10),
+        benefit,
+        ..log(segments)
+    };
+    let logs = [
+        named("dirtiest", 30, Some(0.1)),
+        named("best", 5, Some(2.0)),
+        named("free", 6, Some(f64::INFINITY)),
+        named("none", 29, Some(0.0)),
+        named("unknown", 31, None),
+        named("__consumer_offsets", 4, Some(0.01)),
+    ];
+    let expected = [
+        "__consumer_offsets",
+        "free",
+        "best",
+        "dirtiest",
+        "none",
+        "unknown",
+    ];
+    assert_eq!(order_of(&logs, 0), expected);
 }

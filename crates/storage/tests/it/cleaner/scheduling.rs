@@ -1,6 +1,8 @@
 //! What is cleaned when, and what is left alone. The arithmetic has its own table tests beside `choose`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lastword_record::{TopicId, TopicPartition};
@@ -8,12 +10,15 @@ use lastword_storage::checkpoint::OffsetCheckpointFile;
 use lastword_storage::cleaner::{
     CleanerState, DeleteHorizon, Limit, LogCleaner, Phase, Progress, Reason,
 };
-use lastword_storage::config::{CleanerConfig, CleanupPolicy};
+use lastword_storage::clock::Clock;
+use lastword_storage::config::{CleanerConfig, CleaningOrder, CleanupPolicy};
+use lastword_storage::dir::SimDir;
 use lastword_storage::error::StorageError;
 use lastword_storage::file_name;
 use lastword_storage::log::AppendOrigin;
 
-use super::scene::{Scene, batches_in, log_config, topic_partition};
+use super::hooked_dir::{HookedDir, ReadHook};
+use super::scene::{Scene, batches_in, log_config, open, topic_partition};
 
 fn first_dirty_in_file(scene: &Scene) -> Option<i64> {
     let offsets =
@@ -310,4 +315,86 @@ fn the_progress_of_a_cleaning_can_be_looked_at() {
     // What the rewriting expected to read and write, it counted; the estimate of what lives may be a little off.
     assert!(view.expected_bytes >= stats.bytes_read);
     assert!(view.done_bytes >= stats.bytes_read);
+}
+
+/// A log of another name with this content.
+fn another(scene: &Scene, id: u8, topic: &str, text: &str) -> TopicPartition {
+    let topic_partition = TopicPartition {
+        topic: topic.into(),
+        partition: 0,
+    };
+    let log = scene
+        .manager
+        .create(&topic_partition, TopicId([id; 16]), log_config())
+        .unwrap();
+    for batch in Scene::new(text).batches() {
+        log.append(&batch.bytes, AppendOrigin::Replay, 0).unwrap();
+    }
+    log.roll().unwrap();
+    log.sync().unwrap();
+    topic_partition
+}
+
+#[test]
+fn the_log_that_gains_the_most_is_cleaned_first_if_that_is_asked_for() {
+    for order in [CleaningOrder::DirtyRatio, CleaningOrder::Benefit] {
+        let config = CleanerConfig {
+            order,
+            ..CleanerConfig::default()
+        };
+        let scene = Scene::with("a1@0 b1@1 c1@2 d1@3 |", |_| {}, config);
+        let half = another(&scene, 1, "u", "a1@0 a2@1 b1@2 b2@3");
+        let most = another(&scene, 2, "v", "a1@0 a2@1 a3@2 a4@3");
+        let cleaned: Vec<TopicPartition> = std::iter::from_fn(|| scene.cleaner.clean_next())
+            .map(|(log, _)| log)
+            .collect();
+        // All of them are wholly dirty: then Kafka's order says nothing, and names decide.
+        let expected = match order {
+            CleaningOrder::DirtyRatio => [topic_partition(), half, most],
+            CleaningOrder::Benefit => [most, half, topic_partition()],
+        };
+        assert_eq!(cleaned, expected);
+    }
+}
+
+#[test]
+fn a_log_is_planned_once_to_find_its_place() {
+    let reads = ReadHook::default();
+    let dir = Arc::new(HookedDir {
+        inner: SimDir::new(),
+        hooks: vec![("t-0", reads.clone())],
+    });
+    let clock = Clock::manual(0);
+    let mut scene = Scene::new("");
+    scene.manager = open(dir, &clock, &log_config());
+    let config = CleanerConfig {
+        order: CleaningOrder::Benefit,
+        ..CleanerConfig::default()
+    };
+    scene.cleaner = LogCleaner::new(scene.manager.clone(), config).unwrap();
+    another(&scene, 1, "t", "a1@0 b1@1");
+    another(&scene, 2, "u", "a1@0 a2@1");
+    another(&scene, 3, "v", "a1@0 a2@1 a3@2");
+    let is_read = Arc::new(AtomicBool::new(false));
+    let read = is_read.clone();
+    reads.set(move || read.store(true, Ordering::SeqCst));
+    let benefit = |scene: &Scene| scene.cleaner.status_of(&topic_partition()).unwrap().benefit;
+    let next = |scene: &Scene| {
+        is_read.store(false, Ordering::SeqCst);
+        let next = scene.cleaner.clean_next().unwrap().0.topic;
+        (next.to_string(), is_read.load(Ordering::SeqCst))
+    };
+    assert_eq!(benefit(&scene), None);
+    assert_eq!(next(&scene), ("v".to_string(), true));
+    assert_eq!(benefit(&scene), Some(0.0));
+    assert_eq!(next(&scene), ("u".to_string(), false));
+    // What the figure depends on has changed.
+    another(&scene, 4, "w", "a1@0 b1@1 c1@2 d1@3 e1@4 e2@5");
+    let log = scene.manager.get(&topic_partition()).unwrap();
+    let batch = Scene::new("a2@2").batches().remove(0);
+    log.append(&batch.bytes, AppendOrigin::Replay, 0).unwrap();
+    log.roll().unwrap();
+    log.sync().unwrap();
+    assert_eq!(next(&scene).0, "t");
+    assert!(benefit(&scene).unwrap() > 0.0);
 }
