@@ -118,11 +118,16 @@ pub fn broker_configs(broker: &Broker) -> Vec<ConfigView> {
             view(entry, name, synonyms)
         })
         .collect();
-    views.extend(
-        CLEANER_CONFIGS
-            .iter()
-            .map(|entry| fixed(broker, entry.name, entry.kind, entry.doc, entry.default)),
-    );
+    views.extend(CLEANER_CONFIGS.iter().map(|entry| {
+        let mut view = fixed(broker, entry.name, entry.kind, entry.doc, entry.default);
+        view.read_only = !is_dynamic_cleaner_config(entry.name);
+        if let Some(value) = image.broker_configs().get(entry.name) {
+            let dynamic = synonym(entry.name, value, ConfigSource::DynamicBroker);
+            (view.value, view.source) = (dynamic.value.clone(), dynamic.source);
+            view.synonyms.insert(0, dynamic);
+        }
+        view
+    }));
     views.extend(BROKER_CONFIGS.iter().map(|entry| {
         let default = Some(entry.default).filter(|text| !text.is_empty());
         fixed(broker, entry.name, entry.kind, entry.doc, default)
@@ -140,7 +145,7 @@ pub fn check_dynamic_broker_config(broker: &Broker, name: &str) -> Result<(), Ap
             .iter()
             .any(|synonym| synonym.name == name)
     });
-    if is_topic_default {
+    if is_topic_default || is_dynamic_cleaner_config(name) {
         return Ok(());
     }
     let known = broker_configs(broker).iter().any(|view| view.name == name);
@@ -152,6 +157,11 @@ pub fn check_dynamic_broker_config(broker: &Broker, name: &str) -> Result<(), Ap
         format!("Unknown broker config name: {name}")
     };
     Err(ApiError::new(ErrorCode::InvalidRequest, reason))
+}
+
+/// Whether there is a cleaner at all is settled at the start.
+fn is_dynamic_cleaner_config(name: &str) -> bool {
+    name != "log.cleaner.enable" && CLEANER_CONFIGS.iter().any(|entry| entry.name == name)
 }
 
 /// A config that is read when the broker starts.

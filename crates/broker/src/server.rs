@@ -197,7 +197,10 @@ fn open(
     )?;
     let metadata = opened.into_inner().unwrap_or_else(open_metadata)?;
     let cluster = logs.cluster();
-    let cleaner = LogCleaner::start(logs.clone(), config.cleaner.clone())?;
+    let cleaner_config = config.cleaner_config(metadata.image().broker_configs());
+    // What was valid when it was set may not be for this version.
+    let cleaner_config = cleaner_config.unwrap_or_else(|_| config.cleaner.clone());
+    let cleaner = LogCleaner::start(logs.clone(), cleaner_config)?;
     let broker = Broker {
         cluster_id: cluster.cluster_id.as_str().into(),
         node_id: config.node_id,

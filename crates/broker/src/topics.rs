@@ -183,7 +183,7 @@ pub fn set_broker_configs(
     change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
 ) -> Result<(), ApiError> {
     let _changing = broker.metadata.lock_topics();
-    let updates = broker.metadata.update(|image| {
+    let (updates, cleaner) = broker.metadata.update(|image| {
         let configs = change(image.broker_configs())?;
         let next = image.clone().with_broker_configs(configs);
         // Every topic's config must be valid with the new defaults before any of them changes.
@@ -194,8 +194,12 @@ pub fn set_broker_configs(
                 log_config(&broker.config, &next, &topic.configs)?,
             ));
         }
-        Ok::<_, ApiError>((next, updates))
+        let cleaner = broker.config.cleaner_config(next.broker_configs());
+        let cleaner =
+            cleaner.map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))?;
+        Ok::<_, ApiError>((next, (updates, cleaner)))
     })?;
+    broker.cleaner.update_config(cleaner)?;
     for (name, log_config) in updates {
         for partition in broker.partitions.of_topic(&name) {
             partition.log().update_config(log_config.clone());

@@ -10,6 +10,7 @@ mod listener;
 mod properties;
 mod table;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -97,7 +98,7 @@ pub struct BrokerConfig {
     pub retention_check_interval_ms: i64,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// `log.cleaner.*`.
+    /// `log.cleaner.*`, without the dynamic ones.
     pub cleaner: CleanerConfig,
     /// Consumer groups.
     pub groups: GroupSettings,
@@ -191,8 +192,20 @@ impl BrokerConfig {
         &self,
         dynamic: &Properties,
     ) -> Result<LogConfig, lastword_storage::config::ConfigError> {
+        LogConfig::from_broker_properties(&self.with_dynamic(dynamic))
+    }
+
+    /// The cleaner's configs: the static ones with the dynamic ones on top.
+    pub fn cleaner_config(
+        &self,
+        dynamic: &Properties,
+    ) -> Result<CleanerConfig, lastword_storage::config::ConfigError> {
+        CleanerConfig::from_broker_properties(&self.with_dynamic(dynamic))
+    }
+
+    fn with_dynamic<'a>(&'a self, dynamic: &Properties) -> Cow<'a, Properties> {
         if dynamic.is_empty() {
-            return LogConfig::from_broker_properties(&self.properties);
+            return Cow::Borrowed(&self.properties);
         }
         let mut properties = self.properties.clone();
         properties.extend(
@@ -200,7 +213,7 @@ impl BrokerConfig {
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
-        LogConfig::from_broker_properties(&properties)
+        Cow::Owned(properties)
     }
 
     /// The address to listen on, for messages.

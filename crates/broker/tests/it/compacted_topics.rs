@@ -2,7 +2,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use lastword_broker::topics::{NewTopic, create_topic};
-use lastword_protocol::ErrorCode;
+use lastword_protocol::messages::IncrementalAlterConfigsRequest;
+use lastword_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource, AlterableConfig,
+};
+use lastword_protocol::{ErrorCode, StrBytes, message};
 
 use crate::client::{Client, DEADLINE, Read, TestBroker, batch, records};
 
@@ -126,4 +130,59 @@ async fn the_cleaner_keeps_the_last_word_on_every_key_under_its_offset() {
     // Offsets that are gone are not an error: the next record that exists is served.
     let fetched = client.fetch("t", 1).await;
     assert_eq!(fetched.error_code, 0);
+}
+
+async fn set_broker_config(client: &mut Client, name: &str, value: &str) -> i16 {
+    let config = message!(AlterableConfig {
+        name: StrBytes::from(name),
+        config_operation: 0,
+        value: Some(StrBytes::from(value)),
+    });
+    let resource = message!(AlterConfigsResource {
+        resource_type: 4,
+        configs: vec![config],
+    });
+    let request = message!(IncrementalAlterConfigsRequest {
+        resources: vec![resource],
+    });
+    client.call(&request, 1).await.responses[0].error_code
+}
+
+#[tokio::test]
+async fn the_cleaners_configs_change_while_the_broker_runs() {
+    let broker = TestBroker::start(&[("log.cleaner.backoff.ms", "10")]).await;
+    let mut client = broker.connect().await;
+    let threads = |broker: &TestBroker| broker.server.broker().cleaner.running_threads();
+    assert_eq!(threads(&broker), 1);
+    for (value, expected) in [("3", 3), ("2", 2)] {
+        let code = set_broker_config(&mut client, "log.cleaner.threads", value).await;
+        assert_eq!(code, 0);
+        let deadline = Instant::now() + DEADLINE;
+        while threads(&broker) != expected {
+            assert!(Instant::now() < deadline, "{} threads", threads(&broker));
+            tokio::task::yield_now().await;
+        }
+    }
+    for (name, value, expected) in [
+        ("lastword.cleaner.latency.target.ms", "0", None),
+        ("lastword.cleaner.order", "benefit", None),
+        ("log.cleaner.threads", "-1", Some(ErrorCode::InvalidConfig)),
+        (
+            "lastword.cleaner.order",
+            "age",
+            Some(ErrorCode::InvalidConfig),
+        ),
+        (
+            "log.cleaner.enable",
+            "false",
+            Some(ErrorCode::InvalidRequest),
+        ),
+    ] {
+        let code = set_broker_config(&mut client, name, value).await;
+        assert_eq!(code, expected.map_or(0, ErrorCode::code), "{name}={value}");
+    }
+    drop(client);
+    let broker = broker.restart().await;
+    assert_eq!(threads(&broker), 2);
+    broker.server.stop().await.unwrap();
 }

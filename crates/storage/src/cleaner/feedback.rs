@@ -8,8 +8,9 @@
 //! a cleaning begins beside traffic  at START
 //! ```
 //! Allowed is one request in a hundred, so that the 99th percentile hovers at the target and the cleaner takes what is
-//! left; or half as much again as was too slow before the cleaning, if that is more. A disk that misses the target by
-//! itself says nothing about the cleaner, which must not starve for it. For the same reason there is a floor.
+//! left; or half as much again as is slow without its doing, if that is more: a disk that misses the target by itself says
+//! nothing about the cleaner, which must not starve for it. What is slow without its doing is seen before a cleaning and
+//! at the floor, and is forgotten by half every 14 seconds.
 
 use std::time::Duration;
 
@@ -17,8 +18,12 @@ use crate::latency::Reported;
 
 /// The share of requests that may be slow.
 const ALLOWED_SHARE: f64 = 0.01;
-/// Of the share that was slow without a cleaning.
-const ALLOWED_OF_BEFORE: f64 = 1.5;
+/// Of the share that is slow without the cleaner's doing.
+const ALLOWED_OF_OWN: f64 = 1.5;
+/// How much a window at the floor counts in that share.
+const NEWEST: f64 = 0.2;
+/// What is left of that share after a window above the floor.
+const REMEMBERED: f64 = 0.99;
 const MIB: f64 = (1 << 20) as f64;
 /// Bytes a second, read and written, that a cleaning always gets.
 const FLOOR: f64 = 16.0 * MIB;
@@ -43,8 +48,8 @@ pub struct Feedback {
     /// Infinite for no limit.
     pub bytes_per_second: f64,
     pub has_traffic: bool,
-    /// The share of requests that may be slow.
-    allowed_share: f64,
+    /// The share of requests that is slow without the cleaner's doing.
+    own_share: f64,
 }
 
 impl Default for Feedback {
@@ -52,7 +57,7 @@ impl Default for Feedback {
         Feedback {
             bytes_per_second: f64::INFINITY,
             has_traffic: false,
-            allowed_share: ALLOWED_SHARE,
+            own_share: 0.0,
         }
     }
 }
@@ -64,7 +69,7 @@ impl Feedback {
     /// A cleaning begins, or goes on after a long pause: what was slow meanwhile was not its doing.
     pub fn begin(&mut self, reported: Reported) {
         self.has_traffic = reported.requests > 0;
-        self.allowed_share = ALLOWED_SHARE.max(ALLOWED_OF_BEFORE * slow_share(reported));
+        self.own_share = slow_share(reported);
         self.bytes_per_second = if self.has_traffic {
             START
         } else {
@@ -76,9 +81,15 @@ impl Feedback {
     pub fn step(&mut self, window: &Window) {
         self.has_traffic = window.reported.requests > 0;
         let rate = self.bytes_per_second;
+        let share = slow_share(window.reported);
+        let allowed_share = ALLOWED_SHARE.max(ALLOWED_OF_OWN * self.own_share);
+        self.own_share = match rate <= FLOOR && self.has_traffic {
+            true => NEWEST * share + (1.0 - NEWEST) * self.own_share,
+            false => REMEMBERED * self.own_share,
+        };
         let next = if !self.has_traffic {
             rate * 2.0
-        } else if slow_share(window.reported) > self.allowed_share {
+        } else if share > allowed_share {
             // A rate that was not used is no guide.
             let went = window.bytes as f64 / window.elapsed.as_secs_f64().max(1e-3);
             (rate.min(went) / 2.0).max(FLOOR)
@@ -187,6 +198,27 @@ mod tests {
         assert!(feedback.bytes_per_second > START);
         feedback.step(&window(100, 61, 64));
         assert_eq!(feedback.bytes_per_second, START / 2.0);
+    }
+
+    /// Half of all requests are slow whatever the cleaner does, and nothing was known of it before.
+    #[test]
+    fn a_disk_that_is_slow_by_itself_does_not_hold_the_cleaner_at_the_floor() {
+        let mut feedback = Feedback::default();
+        feedback.begin(window(100, 0, 0).reported);
+        let rates = (0..100).map(|step| {
+            feedback.step(&window(100, 45 + step % 10, 1_000));
+            feedback.bytes_per_second
+        });
+        let rates: Vec<f64> = rates.collect();
+        assert_eq!(rates[1], FLOOR);
+        assert!(rates[99] > 10.0 * FLOOR, "{}", rates[99] / MIB);
+        // The disk has recovered: later, what is slow is the cleaner's doing again.
+        for _ in 0..500 {
+            feedback.step(&window(100, 0, 1_000));
+        }
+        let before = feedback.bytes_per_second;
+        feedback.step(&window(100, 3, 1_000));
+        assert!(feedback.bytes_per_second < before);
     }
 
     /// A disk that serves so much beside the requests: the rate swings around it and gets most of it.

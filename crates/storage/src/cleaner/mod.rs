@@ -88,14 +88,7 @@ impl LogCleaner {
     ) -> Result<LogCleaner, StorageError> {
         let threads = if config.enable { config.threads } else { 0 };
         let cleaner = LogCleaner::new(manager, config)?;
-        for number in 0..threads {
-            let shared = cleaner.shared.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("log-cleaner-{number}"))
-                .spawn(move || shared.run())
-                .map_err(|source| StorageError::io("start", "a cleaner thread", source))?;
-            lock(&cleaner.threads).push(thread);
-        }
+        cleaner.start_threads(threads)?;
         if threads > 0 {
             let shared = cleaner.shared.clone();
             let thread = std::thread::Builder::new()
@@ -133,14 +126,45 @@ impl LogCleaner {
         }
     }
 
+    /// Starts threads until so many run. Those of a higher number end by themselves, after their cleaning.
+    fn start_threads(&self, wanted: u32) -> Result<(), StorageError> {
+        let mut threads = lock(&self.threads);
+        if self.shared.is_stopped() {
+            return Ok(());
+        }
+        for number in 0..wanted as usize {
+            let is_dead = threads.get(number).is_some_and(JoinHandle::is_finished);
+            if !self.shared.enter(number) && !is_dead {
+                continue;
+            }
+            let shared = self.shared.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("log-cleaner-{number}"))
+                .spawn(move || shared.run(number))
+                .map_err(|source| StorageError::io("start", "a cleaner thread", source))?;
+            match threads.get_mut(number) {
+                Some(ended) => *ended = thread,
+                None => threads.push(thread),
+            }
+        }
+        Ok(())
+    }
+
     /// Makes idle threads look for work now.
     pub fn wake(&self) {
         self.shared.wake();
     }
 
-    /// Takes over everything but the number of threads.
-    pub fn update_config(&self, config: CleanerConfig) {
+    /// Takes over a config, at once also for who waits in the throttle. Threads that are too many end after their
+    /// cleaning; new ones start if this cleaner has threads at all. What is being cleaned keeps its memory.
+    pub fn update_config(&self, config: CleanerConfig) -> Result<(), StorageError> {
+        let wanted = if config.enable { config.threads } else { 0 };
+        let has_threads = !lock(&self.threads).is_empty();
         self.shared.update_config(config);
+        if has_threads {
+            self.start_threads(wanted)?;
+        }
+        Ok(())
     }
 
     /// Cleans a log on the calling thread, whatever its dirty ratio and earlier failures. Waits for a cleaning of the

@@ -1,10 +1,10 @@
 //! What a cleaner thread does: look for the log that needs it most, claim it, clean it, note what came of it.
 //!
-//! Locks: `choosing` (one thread at a time looks for work) -> `notes` (arithmetic only). `Checkpoints` has its own,
+//! Locks: `running` -> `config`, for moments. `choosing` (one thread at a time looks for work) -> `notes` (arithmetic only). `Checkpoints` has its own,
 //! taken last, under either (`status` holds `notes`). None is held while a log is cleaned: the claim in its notes keeps other threads away.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     checkpoints: Arc<Checkpoints>,
     is_stopped: AtomicBool,
     config: Mutex<CleanerConfig>,
+    /// The numbers of the threads.
+    running: Mutex<BTreeSet<usize>>,
     choosing: Mutex<()>,
     notes: Mutex<AllNotes>,
     /// Of `notes`: somebody is to look for work, or a log is no longer being cleaned.
@@ -104,6 +106,7 @@ impl Shared {
             checkpoints,
             is_stopped: AtomicBool::new(false),
             config: Mutex::new(config),
+            running: Mutex::default(),
             choosing: Mutex::new(()),
             notes: Mutex::new(AllNotes::default()),
             changed: Condvar::new(),
@@ -141,10 +144,10 @@ impl Shared {
         self.wake();
     }
 
-    /// What a thread does until it is stopped.
-    pub fn run(&self) {
+    /// What a thread does until it is stopped, or there are to be fewer.
+    pub fn run(&self, number: usize) {
         let mut seen_wakes = 0;
-        while !self.is_stopped() {
+        while !self.is_stopped() && self.wants_thread(number) {
             match std::panic::catch_unwind(AssertUnwindSafe(|| self.clean_next())) {
                 Ok(Some(_)) => continue,
                 Ok(None) => {}
@@ -155,6 +158,22 @@ impl Shared {
             }
             self.wait(&mut seen_wakes);
         }
+    }
+
+    /// A thread of this number is to run; false if one does.
+    pub fn enter(&self, number: usize) -> bool {
+        lock(&self.running).insert(number)
+    }
+
+    /// Whether this thread goes on. If not, it has left: whoever wants it again starts another.
+    fn wants_thread(&self, number: usize) -> bool {
+        let mut running = lock(&self.running);
+        let config = lock(&self.config);
+        let is_wanted = config.enable && number < config.threads as usize;
+        if !is_wanted {
+            running.remove(&number);
+        }
+        is_wanted
     }
 
     /// Waits for the next time to look, or until somebody wakes the cleaner.

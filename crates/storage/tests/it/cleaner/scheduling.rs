@@ -131,7 +131,7 @@ fn during_a_cleaning(scene: &Scene, action: impl FnOnce()) -> Result<(), Storage
             CleanerState::Cleaning(_)
         ));
         action();
-        cleaner.update_config(CleanerConfig::default());
+        cleaner.update_config(CleanerConfig::default()).unwrap();
         cleaning.join().unwrap().map(drop)
     })
 }
@@ -397,4 +397,32 @@ fn a_log_is_planned_once_to_find_its_place() {
     log.sync().unwrap();
     assert_eq!(next(&scene).0, "t");
     assert!(benefit(&scene).unwrap() > 0.0);
+}
+
+#[test]
+fn the_number_of_threads_follows_the_config() {
+    let scene = Scene::new("");
+    let with_threads = |threads| CleanerConfig {
+        threads,
+        backoff_ms: 1,
+        ..CleanerConfig::default()
+    };
+    let cleaner = LogCleaner::start(scene.manager.clone(), with_threads(2)).unwrap();
+    for threads in [2, 4, 1, 3, 0, 2] {
+        cleaner.update_config(with_threads(threads)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while cleaner.running_threads() != threads as usize {
+            assert!(Instant::now() < deadline, "{}", cleaner.running_threads());
+            std::thread::yield_now();
+        }
+    }
+    let other = another(&scene, 1, "u", "a1@0 a2@1");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cleaner.status_of(&other).unwrap().cleanings == 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    cleaner.stop();
+    cleaner.update_config(with_threads(3)).unwrap();
+    assert_eq!(cleaner.running_threads(), 0);
 }
