@@ -1,8 +1,8 @@
 //! `OfflineLogs`: a log directory that no broker runs on, opened as at a broker's start, for tools that work on files.
 //!
 //! Opening takes the directory's lock, recovers what an unclean stop has left, and gives every log the config that the
-//! directory says its topic has. No thread runs and no retention is applied. Closing makes everything durable and writes
-//! the checkpoints and the clean-shutdown marker.
+//! directory says its topic has. No thread runs and no retention is applied. Closing makes everything durable and
+//! writes the checkpoints and the clean-shutdown marker.
 //!
 //! Configs, the strongest first: settings of the caller under a topic config's name, the topic's own, settings under a
 //! broker config's name, the dynamic broker configs of the directory, Kafka's defaults. A directory's own are those of

@@ -5,10 +5,10 @@
 //!   00000000000000004711-0000000003.checkpoint   a snapshot: everything below offset 4711, at leader epoch 3
 //!   00000000000000004096.log                     a segment: record batches, offsets without gaps
 //! ```
-//! The newest snapshot is read, then the log from its offset on. What Kafka would do with the bytes is done here too: a
-//! last batch of the last segment that is not whole is left out, and a metadata transaction counts when its end is there.
-//! Everything else that does not fit (a gap, damage, a record of a newer version) is an error and no image at all,
-//! because a policy that is half known could clean a log that nobody wants cleaned.
+//! The newest snapshot is read, then the log from its offset on. What Kafka would do with the bytes is done here too:
+//! a last batch of the last segment that is not whole is left out, and a metadata transaction counts when its end is
+//! there. Everything else that does not fit (a gap, damage, a record of a newer version) is an error and no image at
+//! all, because a policy that is half known could clean a log that nobody wants cleaned.
 //!
 //! On a node of a larger cluster the end of the log may hold records that the quorum never committed; on a single
 //! controller all are.

@@ -12,6 +12,7 @@ mod interrupt;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -86,6 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
     process::raise_file_limit();
     let interrupt = Interrupt::listen()?;
     let start = Instant::now();
+    warn_of_owner(args);
     let clock = args.now.map_or(Clock::System, Clock::manual);
     let logs = OfflineLogs::open(&args.data_dir, &settings, clock)
         .map_err(|error| explain(error, args))?;
@@ -115,6 +117,21 @@ fn settings(given: &[String]) -> Result<OfflineSettings> {
     OfflineSettings::from_properties(&settings).map_err(|error| {
         CliError::local("INVALID_CONFIG", "these settings are not accepted").why(error.to_string())
     })
+}
+
+/// A broker that runs as another user could not read what is written here.
+fn warn_of_owner(args: &Args) {
+    let me = rustix::process::geteuid().as_raw();
+    if let Ok(metadata) = std::fs::metadata(&args.data_dir)
+        && metadata.uid() != me
+    {
+        let owner = metadata.uid();
+        let path = args.data_dir.display();
+        say(&format!(
+            "warning: {path} belongs to user {owner}, and what is written will belong to user {me}: run this as the \
+             broker's user, or give the files back"
+        ));
+    }
 }
 
 /// The failures that everyone meets get their next step.

@@ -264,3 +264,19 @@ fn what_is_no_log_directory_stays_untouched() {
     );
     assert!(!missing.exists());
 }
+
+#[test]
+fn a_bar_is_drawn_only_when_somebody_looks() {
+    let data = temporary();
+    two_segments(data.path());
+    let drawn = compact(
+        data.path(),
+        &[&COMPACTED[..], &["--progress", "always"]].concat(),
+    );
+    assert!(
+        drawn.err.contains("/1 logs") && drawn.err.ends_with("\r\x1b[K"),
+        "{}",
+        drawn.err
+    );
+    assert_eq!(compact(data.path(), &COMPACTED).err, "", "not a terminal");
+}
