@@ -53,7 +53,7 @@ impl Interrupt {
                 say("stopping at the next batch, then closing the directory");
                 heard.ask();
                 next().await;
-                say("stopped at once: the next start will check the logs");
+                say("stopped at once: run the same command again, it checks the logs and goes on");
                 std::process::exit(Exit::Interrupted as i32);
             });
         };
