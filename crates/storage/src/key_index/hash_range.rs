@@ -37,8 +37,13 @@ impl HashRange {
         }
         let low = self.high + 1;
         let room = (max_count as u128 * 31 / 32).max(1);
-        let width = (self.high - self.low + 1).saturating_mul(room) / (count as u128).max(1);
-        let high = low.saturating_add(width.max(1) - 1);
+        let width = self.high - self.low + 1;
+        let mut next_width = width.saturating_mul(room) / (count as u128).max(1);
+        if count <= max_count / 2 {
+            // Whatever rounding makes of it: a part that had become narrow for one key's sake must not stay so.
+            next_width = next_width.max(width.saturating_mul(2));
+        }
+        let high = low.saturating_add(next_width.max(1) - 1);
         Some(HashRange {
             low,
             high: high.min(KeyHash::MAX.bits()),
@@ -69,6 +74,19 @@ mod tests {
                 assert!(parts < 1_000);
             }
             assert_eq!(range.high, KeyHash::MAX.bits());
+        }
+    }
+
+    #[test]
+    fn a_part_that_has_become_narrow_grows_again_in_the_smallest_memory() {
+        for max_count in 1..10 {
+            let mut range = HashRange { low: 7, high: 7 };
+            let mut parts = 0;
+            while let Some(next) = range.next(max_count / 2, max_count) {
+                range = next;
+                parts += 1;
+                assert!(parts <= 97, "{max_count}");
+            }
         }
     }
 
