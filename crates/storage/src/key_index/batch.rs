@@ -13,6 +13,8 @@
 //! Without "offsets" a batch begins where the one before it ended and has an offset for every record.
 //! Bytes from disk are hostile: decoding answers `None` for what encoding never writes. No lock; no I/O.
 
+use lastword_record::BatchHeader;
+
 use super::varint::{read_fixed, read_varint, write_varint};
 
 const TRANSACTIONAL: u8 = 1;
@@ -72,6 +74,15 @@ impl IndexedBatch {
     pub fn ordinals(&self) -> std::ops::Range<u64> {
         let first = u64::from(self.first_ordinal);
         first..first + u64::from(self.record_count)
+    }
+
+    /// Whether this is the header of the batch in the log.
+    pub fn is_described_by(&self, header: &BatchHeader) -> bool {
+        header.crc == self.crc
+            && header.size_bytes() == self.size_bytes as usize
+            && header.base_offset == self.base_offset
+            && header.last_offset() == self.last_offset
+            && header.record_count.unsigned_abs() == self.record_count
     }
 
     /// Whether its keys alone do not say what becomes of it.

@@ -52,12 +52,11 @@ pub fn open_or_build(
     mut charge: impl FnMut(u64) -> Result<(), StorageError>,
 ) -> Result<(KeyIndex, Option<Built>), StorageError> {
     let segment = request.segment;
-    if let Found::Index(index) = KeyIndex::open(segment, request.hasher)? {
-        segment.set_has_key_index(true);
+    if let Found::Index(index) = find(segment, request.hasher)? {
         return Ok((index, None));
     }
     let _building = lock(segment.key_index_building());
-    match KeyIndex::open(segment, request.hasher)? {
+    match find(segment, request.hasher)? {
         Found::Index(index) => return Ok((index, None)),
         Found::Missing => {}
         Found::Unusable(reason) => {
@@ -90,6 +89,25 @@ pub fn open_or_build(
             segment.base_offset(),
             reason,
         )),
+    }
+}
+
+/// What is there. An index that this process sees for the first time is compared with its log.
+fn find(segment: &Segment, hasher: &KeyHasher) -> Result<Found, StorageError> {
+    let found = KeyIndex::open(segment, hasher)?;
+    if segment.has_key_index() {
+        return Ok(found);
+    }
+    let Found::Index(index) = found else {
+        return Ok(found);
+    };
+    match index.check_batches(segment) {
+        Ok(()) => {
+            segment.set_has_key_index(true);
+            Ok(Found::Index(index))
+        }
+        Err(StorageError::CorruptKeyIndex { reason, .. }) => Ok(Found::Unusable(reason)),
+        Err(error) => Err(error),
     }
 }
 

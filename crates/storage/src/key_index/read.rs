@@ -1,6 +1,7 @@
 //! Reading a key index: is it there, does it belong to this log, and its two sections as streams.
 //!
 //! [`KeyIndex::open`] compares the header with the segment and with the last batch of its log, and reads nothing else.
+//! [`KeyIndex::check_batches`] compares further batches, for an index that this process has not built.
 //! The sections carry checksums that are known only at their ends: whoever reads a section to its end has it verified,
 //! and acts on it only then. Structure is checked on the way all the same, so that damage never panics and never
 //! decides how much is allocated. No lock.
@@ -16,6 +17,10 @@ use super::varint::read_varint;
 use crate::dir::File;
 use crate::error::StorageError;
 use crate::segment::Segment;
+
+/// Batches that are compared with the log when an index is first seen.
+const CHECKED_BATCHES: u32 = 64;
+const CHECK_BUFFER_BYTES: usize = 64 << 10;
 
 /// An open key index that belongs to its segment.
 #[derive(Clone)]
@@ -64,6 +69,32 @@ impl KeyIndex {
 
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Compares batches with the headers in the log, evenly spaced, all when they are few: another log of the same size
+    /// can end with the same batch. A record may die because of an index although nothing of that segment is ever read,
+    /// so this comes before an index from elsewhere is believed. Fails with [`StorageError::CorruptKeyIndex`].
+    pub fn check_batches(&self, segment: &Segment) -> Result<(), StorageError> {
+        let every = self.header.batch_count.div_ceil(CHECKED_BATCHES).max(1);
+        let mut batches = self.batches(CHECK_BUFFER_BYTES);
+        let mut number = 0u32;
+        while let Some(batch) = batches.next_batch()? {
+            if number.is_multiple_of(every) {
+                let mut scan = segment.scan_headers(batch.position, batch.end());
+                let is_described = match scan.next_batch() {
+                    Ok(Some(found)) => batch.is_described_by(&found.header),
+                    Ok(None) | Err(StorageError::CorruptSegment { .. }) => false,
+                    Err(error) => return Err(error),
+                };
+                if !is_described {
+                    let reason =
+                        format!("it describes another batch at position {}", batch.position);
+                    return Err(batches.corrupt(&reason));
+                }
+            }
+            number = number.saturating_add(1);
+        }
+        Ok(())
     }
 
     /// Bytes of the file.
@@ -144,10 +175,17 @@ impl Batches {
             let available = rest.len();
             if let Some((batch, sizes)) = batch::decode(&mut rest, &self.before) {
                 let consumed = available - rest.len();
+                // Both ends are known to be right before the checksum is: damage never decides how large a bitmap is.
+                let after = Before::after(&batch);
+                if after.next_ordinal > self.header.record_count
+                    || after.position > self.header.log_bytes
+                {
+                    return Err(self.corrupt("a batch lies behind the end of the log"));
+                }
                 self.sizes.clear();
                 self.sizes.extend_from_slice(sizes);
                 self.section.consume(consumed);
-                self.before = Before::after(&batch);
+                self.before = after;
                 return Ok(Some(batch));
             }
             if self.section.is_at_end() {

@@ -7,6 +7,7 @@ mod faults;
 mod hooked_dir;
 mod interruptions;
 mod legacy;
+mod key_index;
 mod panics;
 mod producers;
 mod random;

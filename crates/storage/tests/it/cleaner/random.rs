@@ -46,7 +46,7 @@ struct Producer {
 }
 
 /// Writes in shorthand, and knows what it has written.
-struct Model {
+pub struct Model {
     random: Random,
     next_offset: i64,
     records: BTreeMap<i64, Written>,
@@ -61,7 +61,7 @@ const TRANSACTIONAL: u64 = 2;
 const IDEMPOTENT: u64 = 3;
 
 impl Model {
-    fn new(seed: u64) -> Model {
+    pub fn new(seed: u64) -> Model {
         let mut random = Random(seed);
         let keys = 1 + random.below(60);
         Model {
@@ -74,7 +74,7 @@ impl Model {
         }
     }
 
-    fn write(&mut self) -> String {
+    pub fn write(&mut self) -> String {
         let mut text = String::new();
         for _ in 0..1 + self.random.below(25) {
             match self.random.below(12) {

@@ -397,6 +397,22 @@ impl Scene {
         )
     }
 
+    /// What is found when the process is killed now. This scene stays as it is; the clock is the same.
+    pub fn copied(&self) -> Scene {
+        self.opened_on(self.dir.crash(lastword_storage::dir::CrashModel::Killed, 0))
+    }
+
+    /// The same log, opened in another state of its directory.
+    pub fn opened_on(&self, dir: SimDir) -> Scene {
+        Scene::on(
+            Arc::new(dir),
+            self.clock.clone(),
+            self.config(),
+            self.cleaner_config.clone(),
+            self.written.clone(),
+        )
+    }
+
     fn on(
         dir: Arc<SimDir>,
         clock: Clock,
