@@ -92,7 +92,7 @@ impl LogCleaner {
         if threads > 0 {
             let shared = cleaner.shared.clone();
             let thread = std::thread::Builder::new()
-                .name("log-key-index".to_string())
+                .name("log-cleaner-index".to_string())
                 .spawn(move || indexer::run(&shared))
                 .map_err(|source| StorageError::io("start", "the key index thread", source))?;
             *lock(&cleaner.indexer) = Some(thread);

@@ -180,7 +180,7 @@ impl<const ENTRY_BYTES: usize> IndexFile<ENTRY_BYTES> {
         Ok(())
     }
 
-    /// Adds many entries at once. Only before the segment is shared.
+    /// Adds many entries with one write. One writer at a time.
     pub fn extend(&self, entries: &[u8]) -> Result<(), StorageError> {
         let file = match self.file()? {
             Some(file) => file,

@@ -321,14 +321,21 @@ impl Segment {
             .map_err(|source| self.io("write", source))?;
         let mut writer = lock(&self.writer);
         let mut batch_position = position;
+        let (mut offset_entries, mut time_entries) = (Vec::new(), Vec::new());
         for header in headers {
             if let Some(entries) = writer.batch(header, batch_position) {
-                if let Some(entry) = entries.offset.encode(self.base_offset()) {
-                    self.offset_index.append(&entry)?;
-                }
-                self.append_time_entry(entries.time)?;
+                let offset = entries.offset.encode(self.base_offset());
+                offset_entries.extend(offset.into_iter().flatten());
+                let time = entries.time.and_then(|it| it.encode(self.base_offset()));
+                time_entries.extend(time.into_iter().flatten());
             }
             batch_position += header.size_bytes() as u32;
+        }
+        if !offset_entries.is_empty() {
+            self.offset_index.extend(&offset_entries)?;
+        }
+        if !time_entries.is_empty() {
+            self.time_index.extend(&time_entries)?;
         }
         // Readers see the batches from here on: the size last, behind everything that describes them.
         *lock(&self.max) = writer.max;
