@@ -56,9 +56,10 @@ pub(super) enum Look {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     /// Another segment, so it is whole. Offsets are not covered by checksums: one that reaches the next segment's base
-    /// offset is damage.
+    /// offset is damage. An old cleaner may have written more offsets than an index can hold.
     Sealed { next_base_offset: i64 },
-    /// Nothing: it may be torn, but nothing below the recovery point is left out.
+    /// Nothing: it may be torn, but nothing below the recovery point is left out. No cleaner wrote it, so an offset that
+    /// an index cannot hold is damage.
     Last { recovery_point: i64 },
 }
 
@@ -214,12 +215,18 @@ pub(super) fn upgrade_met(log: &Log, error: &StorageError) -> Result<bool, Stora
 }
 
 impl End {
-    /// May a record have this offset?
-    fn check(self, offset: i64) -> Result<(), String> {
+    /// May a record of this segment have this offset?
+    fn check(self, segment: &Segment, offset: i64) -> Result<(), String> {
         match self {
             End::Sealed { next_base_offset } if offset >= next_base_offset => Err(format!(
                 "offset {offset} reaches beyond the next segment, {next_base_offset}"
             )),
+            End::Last { .. } if !segment.can_hold_offset(offset) => {
+                let base_offset = segment.base_offset();
+                Err(format!(
+                    "offset {offset} does not belong to a segment that begins at {base_offset}"
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -287,7 +294,7 @@ impl<'a> Outputs<'a> {
                     found.messages += 1;
                     // Its checksum is right, so what is wrong with it is no torn write.
                     let refused = |reason| corrupt(position, reason);
-                    end.check(message.offset()).map_err(refused)?;
+                    end.check(segment, message.offset()).map_err(refused)?;
                     let (least_offset, out) = (self.next_offset, &mut self.pending);
                     let pushed = self.converter.push(&message, least_offset, out);
                     if let Some(header) = pushed.map_err(|error| refused(error.to_string()))? {
@@ -297,7 +304,7 @@ impl<'a> Outputs<'a> {
                 }
                 Entry::Batch { header, bytes } => {
                     self.finish_message(segment, position)?;
-                    let checked = end.check(header.last_offset());
+                    let checked = end.check(segment, header.last_offset());
                     match checked.and_then(|()| self.check_rises(&header)) {
                         Ok(()) => {
                             self.pending.extend_from_slice(bytes);

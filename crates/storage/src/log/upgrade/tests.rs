@@ -77,7 +77,10 @@ fn convert_segment(
         max_decompressed_bytes: 1 << 20,
         segment_bytes,
     };
-    let bases = upgrade.in_place(input, End::Last { recovery_point: 0 })?;
+    let end = End::Sealed {
+        next_base_offset: i64::MAX,
+    };
+    let bases = upgrade.in_place(input, end)?;
     let bases = bases.expect("there are legacy messages").into_iter();
     Ok(bases.map(|base_offset| open(dir, base_offset)).collect())
 }

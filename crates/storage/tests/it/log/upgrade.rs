@@ -302,6 +302,9 @@ fn a_wrapper_that_lies_is_refused() {
     let descends = [v1(3, "z", "3"), wrapper(CompressionType::Lz4, &inner)];
     let disk = Disk::new(&[(0, bytes_of(&descends)), (5, Vec::new())]);
     assert!(disk.refused().contains("offsets descend"));
+    // Too far away for a segment that is written to.
+    let disk = Disk::new(&[(0, bytes_of(&[v1(0, "a", "0"), v1(1 << 33, "b", "1")]))]);
+    assert!(disk.refused().contains("does not belong to a segment"));
     // And below the segment.
     let disk = Disk::new(&[(3, bytes_of(&[wrapper(CompressionType::Lz4, &inner)]))]);
     assert!(disk.refused().contains("offsets descend"));
