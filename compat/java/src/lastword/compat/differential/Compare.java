@@ -1,13 +1,16 @@
 package lastword.compat.differential;
 
-import java.io.IOException;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.Function;
 import org.apache.kafka.common.message.DescribeProducersResponseData.ProducerState;
+import org.apache.kafka.common.record.internal.RecordBatch;
+import org.apache.kafka.server.storage.log.FetchIsolation;
+import org.apache.kafka.storage.internals.log.FetchDataInfo;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 
 /** Compares what two cleaners left of the same log. Kafka's copy is the reference. */
@@ -26,6 +29,8 @@ final class Compare {
 
     /** A record with what its batch says of it. */
     private record Placed(LogView.Rec rec, int leaderEpoch, int attributes, long horizonMs) { }
+
+    private static final int LOOKUPS = 12;
 
     final Map<Rule, Long> stated = new EnumMap<>(Rule.class);
     long logs, batches, sameBytes, records;
@@ -52,13 +57,16 @@ final class Compare {
             }
             sameIndexes(reference, other, wanted, found);
         }
+        rightLookups(other.log(), found);
         sameViews(reference, other, context);
     }
 
     /** Record by record: batches may have been put together. */
     void byRecord(Replica reference, Replica other, Context context) throws Exception {
         logs++;
-        sameRecords(LogView.batches(reference), LogView.batches(other), context);
+        List<LogView.Batch> wanted = LogView.batches(reference), found = LogView.batches(other);
+        sameRecords(wanted, found, context);
+        rightLookups(other.log(), found);
         sameViews(reference, other, context);
     }
 
@@ -185,6 +193,52 @@ final class Compare {
         }
     }
 
+    /** Kafka's lookups by offset and by time, through the indexes that Lastword wrote. */
+    private static void rightLookups(UnifiedLog other, List<LogView.Batch> found) throws Exception {
+        int step = Math.max(1, found.size() / LOOKUPS);
+        for (int at = 0; at < found.size(); at += step) {
+            LogView.Batch batch = found.get(at);
+            long before = at == 0 ? other.logStartOffset() : found.get(at - 1).lastOffset() + 1;
+            for (long offset : new long[] {before, batch.lastOffset()}) {
+                FetchDataInfo fetched = other.read(offset, 1, FetchIsolation.LOG_END, true);
+                RecordBatch first = fetched.records.batches().iterator().next();
+                if (first.baseOffset() != batch.baseOffset()) {
+                    throw new Differs("a read at " + offset + " gives the batch at " + first.baseOffset()
+                        + ", not the one at " + batch.baseOffset());
+                }
+            }
+        }
+        if (isFindable(other, found)) {
+            for (int at = 0; at < found.size(); at += step) {
+                rightTime(other, found, found.get(at).maxTimestamp());
+                rightTime(other, found, found.get(at).maxTimestamp() + 1);
+            }
+        }
+    }
+
+    /**
+     * Kafka asks the first segment whose largest timestamp is large enough, and answers with nothing when no record
+     * there is. A segment or a batch without records misleads it, in its own files as well.
+     */
+    private static boolean isFindable(UnifiedLog log, List<LogView.Batch> batches) {
+        return log.logSegments().stream().allMatch(segment -> segment.size() > 0)
+            && batches.stream().allMatch(batch -> batch.count() > 0);
+    }
+
+    private static void rightTime(UnifiedLog log, List<LogView.Batch> batches, long timestampMs) throws Differs {
+        if (timestampMs < 0) {
+            return;
+        }
+        long wanted = batches.stream().flatMap(batch -> batch.records().stream())
+            .filter(rec -> rec.timestampMs() >= timestampMs).mapToLong(LogView.Rec::offset).findFirst().orElse(-1);
+        long found = log.fetchOffsetByTimestamp(timestampMs, Optional.empty()).timestampAndOffsetOpt()
+            .map(one -> one.offset).orElse(-1L);
+        if (wanted != found) {
+            throw new Differs("the first record from " + timestampMs + " on lies at " + wanted
+                + ", but through Lastword's time index at " + found);
+        }
+    }
+
     private static void same(String what, UnifiedLog one, UnifiedLog two, Function<UnifiedLog, Object> question)
         throws Differs {
         if (!question.apply(one).equals(question.apply(two))) {
@@ -211,21 +265,23 @@ final class Compare {
     }
 
     /**
-     * Producers as the log alone remembers them: what a broker accepts next depends on it. `withTime` compares the
-     * time of their last batch as well, which goes down when its newest record is cleaned away.
+     * Producers as the log alone remembers them: what a broker accepts next depends on it. When one cleaner is a pass
+     * ahead, the time of a last batch may have gone down with its newest record, and a marker may be an empty header,
+     * which says nothing of its producer.
      */
-    void sameProducers(Replica reference, Replica other, boolean withTime) throws IOException, Differs {
-        String wanted = producers(reference.log(), withTime), found = producers(other.log(), withTime);
+    void sameProducers(Replica reference, Replica other, boolean isSamePass) throws Differs {
+        String wanted = producers(reference.log(), isSamePass), found = producers(other.log(), isSamePass);
         if (!wanted.equals(found)) {
             throw new Differs("producers read from the log alone: Kafka has " + wanted + "\n   Lastword has " + found);
         }
     }
 
-    private static String producers(UnifiedLog log, boolean withTime) {
+    private static String producers(UnifiedLog log, boolean isSamePass) {
         return log.activeProducers().stream()
+            .filter(state -> isSamePass || state.lastSequence() >= 0)
             .sorted(java.util.Comparator.comparingLong(ProducerState::producerId))
             .map(state -> state.producerId() + "/" + state.producerEpoch() + "/" + state.lastSequence()
-                + (withTime ? " at " + state.lastTimestamp() : "") + " transaction " + state.currentTxnStartOffset())
+                + (isSamePass ? " at " + state.lastTimestamp() : "") + " transaction " + state.currentTxnStartOffset())
             .toList().toString();
     }
 
