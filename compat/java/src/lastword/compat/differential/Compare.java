@@ -2,10 +2,13 @@ package lastword.compat.differential;
 
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
 import java.util.function.Function;
 import org.apache.kafka.common.message.DescribeProducersResponseData.ProducerState;
 import org.apache.kafka.common.record.internal.RecordBatch;
@@ -33,13 +36,19 @@ final class Compare {
     private static final int LOOKUPS = 12;
 
     final Map<Rule, Long> stated = new EnumMap<>(Rule.class);
+    final Map<String, Long> covered = new TreeMap<>();
     long logs, batches, sameBytes, records;
 
     /** Batch by batch, with the bytes of those that are not compressed. */
     void exactly(Replica reference, Replica other, Context context) throws Exception {
         List<LogView.Batch> wanted = LogView.batches(reference), found = LogView.batches(other);
         logs++;
-        if (context.passes() != null) {
+        cover(wanted, LogView.aborted(reference).size(), context);
+        boolean isLegacy = context.player().scenario.isLegacy();
+        if (isLegacy) {
+            state(Rule.LEGACY);
+        }
+        if (isLegacy || context.passes() != null) {
             sameRecords(wanted, found, context);
         } else {
             int at = 0;
@@ -59,6 +68,39 @@ final class Compare {
         }
         rightLookups(other.log(), found);
         sameViews(reference, other, context);
+    }
+
+    /** When Kafka has given the log up: the model alone says what Lastword must give. */
+    void alone(Replica other, Player player) throws Exception {
+        logs++;
+        state(Rule.KAFKA_FAILS);
+        sameMap(player.model(other.log().lastStableOffset()), LogView.fold(LogView.committed(other.log())), "Lastword");
+    }
+
+    /**
+     * After bits were flipped at these offsets: Lastword has the bad batches as they were, bad, and every other record
+     * that Kafka has.
+     */
+    void damaged(Replica reference, Replica other, List<Long> flipped) throws Exception {
+        logs++;
+        List<LogView.Batch> found = LogView.batches(other);
+        for (LogView.Batch batch : found) {
+            boolean isFlipped = flipped.stream().anyMatch(offset ->
+                batch.baseOffset() <= offset && offset <= batch.lastOffset());
+            if (batch.isValid() == isFlipped) {
+                throw new Differs("Lastword has " + batch);
+            }
+        }
+        Set<LogView.Rec> kept = new HashSet<>();
+        found.forEach(batch -> kept.addAll(batch.records()));
+        for (LogView.Batch batch : LogView.batches(reference)) {
+            for (LogView.Rec rec : batch.records()) {
+                if (!kept.contains(rec)) {
+                    throw new Differs("Lastword has dropped " + rec);
+                }
+            }
+        }
+        state(Rule.BIT_ROT);
     }
 
     /** Record by record: batches may have been put together. */
@@ -218,11 +260,11 @@ final class Compare {
 
     /**
      * Kafka asks the first segment whose largest timestamp is large enough, and answers with nothing when no record
-     * there is. A segment or a batch without records misleads it, in its own files as well.
+     * there is. A segment or a batch without records or times misleads it, in its own files as well.
      */
     private static boolean isFindable(UnifiedLog log, List<LogView.Batch> batches) {
         return log.logSegments().stream().allMatch(segment -> segment.size() > 0)
-            && batches.stream().allMatch(batch -> batch.count() > 0);
+            && batches.stream().allMatch(batch -> batch.count() > 0 && batch.maxTimestamp() >= 0);
     }
 
     private static void rightTime(UnifiedLog log, List<LogView.Batch> batches, long timestampMs) throws Differs {
@@ -259,7 +301,7 @@ final class Compare {
     }
 
     private static Iterable<LogView.Bytes> union(Map<LogView.Bytes, ?> one, Map<LogView.Bytes, ?> two) {
-        java.util.Set<LogView.Bytes> keys = new java.util.HashSet<>(one.keySet());
+        Set<LogView.Bytes> keys = new HashSet<>(one.keySet());
         keys.addAll(two.keySet());
         return keys;
     }
@@ -283,6 +325,30 @@ final class Compare {
             .map(state -> state.producerId() + "/" + state.producerEpoch() + "/" + state.lastSequence()
                 + (isSamePass ? " at " + state.lastTimestamp() : "") + " transaction " + state.currentTxnStartOffset())
             .toList().toString();
+    }
+
+    /** Counts what Kafka has left, so that a run can show that it was about something. */
+    private void cover(List<LogView.Batch> batches, int aborted, Context context) {
+        add("cleanings", context.kafka().passes());
+        add("aborted transactions", aborted);
+        for (LogView.Batch batch : batches) {
+            add("empty data batches", batch.count() == 0 && !batch.isControl());
+            add("empty control batches", batch.count() == 0 && batch.isControl());
+            add("stamped markers", batch.isControl() && batch.horizonMs() >= 0);
+            add("stamped tombstones", batch.hasTombstone() && batch.horizonMs() >= 0);
+            add("horizons without a tombstone", !batch.isControl() && !batch.hasTombstone() && batch.horizonMs() >= 0);
+            add("holes", !batch.records().isEmpty()
+                && batch.records().get(batch.records().size() - 1).offset() < batch.lastOffset());
+            add("compressed", (batch.attributes() & LogView.CODEC) != 0);
+        }
+    }
+
+    private void add(String what, boolean is) {
+        add(what, is ? 1 : 0);
+    }
+
+    private void add(String what, int count) {
+        covered.merge(what, (long) count, Long::sum);
     }
 
     private void state(Rule rule) {

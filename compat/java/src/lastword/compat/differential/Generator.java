@@ -10,7 +10,7 @@ import java.util.Random;
  */
 final class Generator {
     static final long EPOCH_MS = 1_700_000_000_000L;
-    private static final int PROFILES = 10;
+    private static final int PROFILES = 11;
     private static final String[] CODECS = {"none", "none", "none", "gzip", "snappy", "lz4", "zstd"};
     private static final int MAX_PRODUCERS = 4;
 
@@ -19,7 +19,7 @@ final class Generator {
     private int keySpace;
     private int keyStyle;
     private int valueStyle;
-    private boolean hasKeyless, hasGaps, hasHeaders, hasOddTimes, hasTransactions, hasIdempotence;
+    private boolean hasKeyless, hasGaps, hasHeaders, hasOddTimes, hasTransactions, hasIdempotence, isLegacy;
     private String codec;
     private int tombstonePercent;
     private int producers;
@@ -36,8 +36,8 @@ final class Generator {
     }
 
     private Scenario generate(int profile) {
-        long retentionMs = new long[] {1_000, 0, 50_000, 86_400_000, 1_000, 10_000, 1_000, 5_000, 1_000, 2_000}[profile];
-        int segmentBytes = new int[] {2_000, 1_000, 8_000, 60_000, 1_000_000, 4_000, 3_000, 2_500, 2_000, 1_500}[profile];
+        long retentionMs = new long[] {1_000, 0, 50_000, 86_400_000, 1_000, 10_000, 1_000, 5_000, 1_000, 2_000, 3_000}[profile];
+        int segmentBytes = new int[] {2_000, 1_000, 8_000, 60_000, 1_000_000, 4_000, 3_000, 2_500, 2_000, 1_500, 6_000}[profile];
         set("delete.retention.ms", retentionMs);
         set("internal.segment.bytes", segmentBytes);
         switch (profile) {
@@ -64,25 +64,28 @@ final class Generator {
         hasTransactions = chance(55);
         hasIdempotence = chance(60);
         codec = chance(60) ? CODECS[random.nextInt(CODECS.length)] : null;
+        isLegacy = profile == 10;
         tombstonePercent = pick(0, 10, 10, 30, 60);
         producers = 1 + random.nextInt(MAX_PRODUCERS);
         long[] clock = {0, retentionMs / 2, retentionMs, retentionMs + 1_000, 2 * retentionMs + 2_000, 4 * retentionMs + 9_000};
         for (int round = 0; round < clock.length; round++) {
             boolean isLast = round == clock.length - 1;
-            scenario.rounds.add(new Scenario.Round(round(isLast), EPOCH_MS + clock[round]));
+            scenario.rounds.add(new Scenario.Round(round(round, isLast), EPOCH_MS + clock[round]));
         }
         return scenario;
     }
 
-    private List<Op> round(boolean isLast) {
+    private List<Op> round(int number, boolean isLast) {
         List<Op> ops = new ArrayList<>();
-        int steps = 1 + random.nextInt(pick(2, 6, 14));
+        int steps = 1 + random.nextInt(pick(2, 6, 14, chance(10) ? 60 : 14));
         for (int step = 0; step < steps; step++) {
             int dice = random.nextInt(100);
-            if (hasTransactions && dice < 40) {
+            if (isLegacy && dice < 35) {
+                ops.add(legacyBatch());
+            } else if (hasTransactions && dice < 40) {
                 transactionStep(ops);
             } else if (hasIdempotence && dice < 60) {
-                ops.add(batch(random.nextInt(producers), false));
+                ops.add(idempotentBatch(number));
             } else if (dice < 90) {
                 ops.add(batch(-1, false));
             } else if (dice < 96) {
@@ -108,12 +111,36 @@ final class Generator {
 
     private void transactionStep(List<Op> ops) {
         int producer = random.nextInt(producers);
-        if (isOpen[producer] && chance(45)) {
+        if (isOpen[producer] && chance(45) || chance(4)) {
+            // Rarely the end of a transaction that has nothing here.
             end(ops, producer);
+        } else if (!isOpen[producer] && chance(10)) {
+            Op.Append plain = batch(producer, true);
+            ops.add(new Op.Append(plain.codec(), 2, plain.producerId(), null, null, false, null, plain.records()));
         } else {
             isOpen[producer] = true;
             ops.add(batch(producer, true));
         }
+    }
+
+    private Op.Append idempotentBatch(int round) {
+        Op.Append plain = batch(random.nextInt(producers), false);
+        if (chance(90)) {
+            return plain;
+        }
+        // A restarted producer, and one whose sequence is about to wrap.
+        Integer sequence = chance(50) ? Integer.valueOf(Integer.MAX_VALUE - random.nextInt(3)) : null;
+        return new Op.Append(plain.codec(), 2, plain.producerId(), 100 * (round + 1), sequence, false, null,
+            plain.records());
+    }
+
+    private Op.Append legacyBatch() {
+        int magic = random.nextInt(2);
+        Op.Append plain = batch(-1, false);
+        List<Op.Rec> records = plain.records().stream().map(rec -> new Op.Rec(rec.key(), rec.value(),
+            magic == 0 ? null : rec.timestampMs(), List.of(), -1, rec.gap())).toList();
+        String codec = plain.codec().equals("zstd") ? "gzip" : plain.codec();
+        return new Op.Append(codec, magic, -1, null, null, false, null, records);
     }
 
     private void end(List<Op> ops, int producer) {

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 
 /** One log: its configs, what is appended in each round, and the clock of the cleaning after each round. */
 final class Scenario {
@@ -45,13 +46,20 @@ final class Scenario {
     }
 
     boolean isLegacy() {
-        return rounds.stream().flatMap(round -> round.ops().stream())
-            .anyMatch(op -> op instanceof Op.Append append && append.magic() < 2);
+        return hasOp(op -> op instanceof Op.Append append && append.magic() < 2);
+    }
+
+    boolean isDamaged() {
+        return hasOp(op -> op instanceof Op.Flip);
+    }
+
+    private boolean hasOp(Predicate<Op> wanted) {
+        return rounds.stream().flatMap(round -> round.ops().stream()).anyMatch(wanted);
     }
 
     /** Scenarios with the same settings and clocks share a data directory, and so one run of the cleaners. */
     String settings() {
-        StringBuilder text = new StringBuilder(configs.toString());
+        StringBuilder text = new StringBuilder(configs.toString()).append(isDamaged());
         rounds.forEach(round -> text.append(' ').append(round.nowMs()).append(round.configs()));
         return text.toString();
     }
