@@ -240,11 +240,8 @@ impl Planner<'_> {
                     }
                     planned.index = Some(index);
                 }
-                Err(StorageError::CorruptSegment {
-                    position, reason, ..
-                }) => {
-                    planned.damage = Some(format!("at position {position}: {reason}"));
-                }
+                // Of a damaged segment, or one with old messages, too: the caller isolates the one, converts the other,
+                // and plans again.
                 Err(error) => return Err(error),
             }
         }
