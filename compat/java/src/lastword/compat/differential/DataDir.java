@@ -56,7 +56,7 @@ final class DataDir {
     /** Before the logs are closed: the checkpoints of a broker that stops. */
     void writeCheckpoints(Collection<UnifiedLog> logs) throws IOException {
         checkpoint("recovery-point-offset-checkpoint").write(collect(logs, UnifiedLog::recoveryPoint));
-        checkpoint("replication-offset-checkpoint").write(collect(logs, UnifiedLog::highWatermark));
+        writeHighWatermarks(logs);
         Map<TopicPartition, Long> starts = new HashMap<>();
         for (UnifiedLog log : logs) {
             if (log.logStartOffset() > log.logSegments().get(0).baseOffset()) {
@@ -64,6 +64,11 @@ final class DataDir {
             }
         }
         checkpoint("log-start-offset-checkpoint").write(starts);
+    }
+
+    /** A running broker does this every few seconds, so that it is there after a kill. */
+    void writeHighWatermarks(Collection<UnifiedLog> logs) throws IOException {
+        checkpoint("replication-offset-checkpoint").write(collect(logs, UnifiedLog::highWatermark));
     }
 
     /** After the logs were closed. */

@@ -107,6 +107,7 @@ final class Group implements AutoCloseable {
         for (Side side : sides) {
             List<Replica> replicas = replicas(side);
             if (isKilled) {
+                side.home().writeHighWatermarks(replicas.stream().map(Replica::log).toList());
                 for (Replica replica : replicas) {
                     replica.abandon();
                 }
