@@ -217,11 +217,13 @@ fn has_records(dir: &dyn Dir, partition_dir: &str) -> Result<bool, StorageError>
 
 /// Removes `<name>.tmp` of the files that are replaced as a whole. Foreign files stay.
 fn remove_half_written(dir: &dyn Dir, name: &str) -> Result<(), StorageError> {
-    const REPLACED: [&str; 6] = [
+    const REPLACED: [&str; 8] = [
         file_name::RECOVERY_POINT_CHECKPOINT,
         file_name::HIGH_WATERMARK_CHECKPOINT,
         file_name::LOG_START_OFFSET_CHECKPOINT,
         file_name::CLEANER_OFFSET_CHECKPOINT,
+        file_name::DELETE_HORIZON_CHECKPOINT,
+        file_name::KEY_SECRET,
         file_name::META_PROPERTIES,
         file_name::CLEAN_SHUTDOWN,
     ];
