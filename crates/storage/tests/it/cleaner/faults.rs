@@ -1,20 +1,14 @@
-//! Power cuts at every step of a cleaning, bit rot, and a disk that is full.
+//! Unfinished outputs, bit rot, and a disk that is full.
 
 use std::collections::BTreeSet;
 
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::cleaner::CleanerState;
-use lastword_storage::dir::{CrashModel, Dir};
+use lastword_storage::dir::Dir;
 use lastword_storage::error::StorageError;
 use lastword_storage::log::AppendOrigin;
 
 use super::scene::{Batch, Scene, batches_of, log_config, topic_partition};
-
-/// Three groups, a transaction, a tombstone with a passed horizon in a later group than its value.
-fn eventful() -> Scene {
-    let text = "[a1@0 b1@1] c1@2 | d1@3 [e1@4]{p1 txn s0} | aT@5 X@6{p1} [d2@7 f1@8] | b2@9 e2@10 g1@11 | A: y1@12{p1 s1}";
-    Scene::with_config(text, |config| config.segment_bytes = 250)
-}
 
 fn rows(batches: &[Batch]) -> BTreeSet<i64> {
     batches
@@ -22,85 +16,6 @@ fn rows(batches: &[Batch]) -> BTreeSet<i64> {
         .flat_map(|batch| &batch.rows)
         .map(|row| row.offset)
         .collect()
-}
-
-#[test]
-fn case_57_a_power_cut_at_any_step_leaves_the_log_as_before_or_after() {
-    let mut reference = eventful();
-    let before = rows(&reference.batches());
-    let start = reference.dir.operation_count();
-    reference.clean_at(2_000);
-    let operations = reference.dir.operation_count() - start;
-    let after = rows(&reference.batches());
-    assert!(
-        after.len() < before.len() && operations > 20,
-        "{operations}"
-    );
-    let expected = reference.survivors();
-
-    for model in CrashModel::ALL {
-        for step in 0..=operations {
-            let scene = eventful();
-            let committed = scene.committed_map();
-            scene.set_clock(2_000);
-            scene.dir.crash_after(step);
-            let _ = scene.cleaner.clean_now(&topic_partition());
-            let trace = scene.dir.trace();
-            let mut scene = scene.crashed(model, step);
-            let context = format!(
-                "{model:?}, step {step} of {operations}, {}, {trace:?}",
-                scene.layout()
-            );
-            let survivors = rows(&scene.batches());
-            assert!(after.is_subset(&survivors), "{context}");
-            assert!(survivors.is_subset(&before), "{context}");
-            assert_eq!(scene.committed_map(), committed, "{context}");
-            scene.clean_at(2_000);
-            let again = rows(&scene.batches());
-            assert_eq!(again, after, "{context}");
-            assert_eq!(scene.log.offsets().log_end_offset, 13, "{context}");
-        }
-    }
-    assert!(expected.ends_with("[y1@12]"));
-}
-
-#[test]
-fn a_power_cut_between_two_groups_does_not_bring_a_deleted_key_back() {
-    // A tombstone whose horizon has passed, and the value it deletes still there: what a cleaning
-    // leaves that could not swap its first group.
-    let scene = || {
-        // Values that keep the segments in groups of their own.
-        let x = "x".repeat(150);
-        let text = format!("a1@0 b={x}@1 | c={x}@2 d1@3 | aT@4 e={x}@5 |");
-        let mut scene = Scene::with_config(&text, |config| config.segment_bytes = 300);
-        scene.configure(|config| config.delete_retention_ms = 0);
-        let first = "t-0/00000000000000000000.log";
-        let files = scene.dir.files();
-        let (_, bytes) = files.iter().find(|(name, _)| name == first).unwrap();
-        scene.clean_at(0);
-        let file = scene.dir.create(first).unwrap();
-        file.write_all_at(bytes, 0).unwrap();
-        file.sync_data().unwrap();
-        scene.dir.remove("cleaner-offset-checkpoint").unwrap();
-        scene.dir.sync_dir("").unwrap();
-        let mut scene = scene.reopened();
-        scene.write("d2@6 f1@7 | d3@8 f2@9 |");
-        scene
-    };
-    let mut reference = scene();
-    let start = reference.dir.operation_count();
-    reference.clean_at(10);
-    let operations = reference.dir.operation_count() - start;
-    for step in 0..=operations {
-        let scene = scene();
-        scene.set_clock(10);
-        scene.dir.crash_after(step);
-        let _ = scene.cleaner.clean_now(&topic_partition());
-        let scene = scene.crashed(CrashModel::DurableOnly, step);
-        let map = scene.committed_map();
-        assert!(!map.contains_key("a"), "step {step}");
-        assert_eq!(map.len(), 5, "step {step}");
-    }
 }
 
 #[test]
