@@ -18,7 +18,7 @@ import java.util.regex.Pattern;
  * [gzip pid=9 txn a1 b2]   a batch; words: codec v0 v1 pid= epoch= seq= txn le=
  * x60 [a1]      that batch 60 times
  * C9 X9@4       commit, abort marker of producer 9; C9+ with its epoch raised
- * |             end of segment;  reopen, kill: a restart;  flip@3: a bit of that record's value
+ * |             end of segment;  reopen, kill: a restart;  flip@3: a bit of that record's value; back@3
  * </pre>
  */
 final class Notation {
@@ -69,6 +69,8 @@ final class Notation {
     private static Op single(String word) {
         if (word.startsWith("flip@")) {
             return new Op.Flip(Long.parseLong(word.substring(5)));
+        } else if (word.startsWith("back@")) {
+            return new Op.Back(Long.parseLong(word.substring(5)));
         }
         Matcher marker = MARKER.matcher(word);
         if (marker.matches()) {
@@ -146,6 +148,8 @@ final class Notation {
             return reopen.isKill() ? "kill" : "reopen";
         } else if (op instanceof Op.Flip flip) {
             return "flip@" + flip.offset();
+        } else if (op instanceof Op.Back back) {
+            return "back@" + back.offset();
         } else if (op instanceof Op.Append append) {
             return print(append);
         }

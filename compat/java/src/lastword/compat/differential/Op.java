@@ -26,4 +26,7 @@ sealed interface Op {
 
     /** One bit of a value is flipped on disk: the record stays readable, its checksum does not hold. */
     record Flip(long offset) implements Op { }
+
+    /** A message of an old format gets the offset of the one before it, on disk: its checksum does not cover that. */
+    record Back(long offset) implements Op { }
 }

@@ -36,6 +36,7 @@ final class Player {
     /** Input in log order; records of open transactions carry the producer, aborted ones are taken out. */
     private List<Pending> input = new ArrayList<>();
     private final List<Op.Flip> flips = new ArrayList<>();
+    private final List<Op.Back> backs = new ArrayList<>();
     private final Map<Long, byte[]> valueAt = new HashMap<>();
     private int leaderEpoch;
     private int serial;
@@ -62,6 +63,8 @@ final class Player {
                 }
             } else if (op instanceof Op.Flip flip) {
                 flips.add(flip);
+            } else if (op instanceof Op.Back back) {
+                backs.add(back);
             }
         }
     }
@@ -73,6 +76,12 @@ final class Player {
                 replica.flip(flip.offset(), valueAt.get(flip.offset()));
             }
         }
+        for (Op.Back back : backs) {
+            for (Replica replica : replicas) {
+                replica.back(back.offset());
+            }
+        }
+        backs.clear();
     }
 
     List<Long> flipped() {

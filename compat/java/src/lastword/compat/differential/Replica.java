@@ -173,6 +173,20 @@ final class Replica {
         return found;
     }
 
+    /** Gives the message at this offset the one before; the log is closed. */
+    void back(long offset) throws IOException {
+        for (File file : files(".log")) {
+            for (LogView.Batch batch : LogView.batches(file)) {
+                if (batch.baseOffset() == offset) {
+                    try (RandomAccessFile out = new RandomAccessFile(file, "rw")) {
+                        out.seek(batch.position());
+                        out.writeLong(offset - 1);
+                    }
+                }
+            }
+        }
+    }
+
     /** Flips a bit of the value at this offset in the file; the log is closed. */
     void flip(long offset, byte[] value) throws IOException {
         for (File file : files(".log")) {

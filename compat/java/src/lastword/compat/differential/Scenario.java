@@ -53,6 +53,11 @@ final class Scenario {
         return hasOp(op -> op instanceof Op.Flip);
     }
 
+    /** Two records lie at one offset. */
+    boolean hasEqualOffsets() {
+        return hasOp(op -> op instanceof Op.Back);
+    }
+
     private boolean hasOp(Predicate<Op> wanted) {
         return rounds.stream().flatMap(round -> round.ops().stream()).anyMatch(wanted);
     }
