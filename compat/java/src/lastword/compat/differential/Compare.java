@@ -318,15 +318,27 @@ final class Compare {
      * which says nothing of its producer.
      */
     void sameProducers(Replica reference, Replica other, boolean isSamePass) throws Differs {
-        String wanted = producers(reference.log(), isSamePass), found = producers(other.log(), isSamePass);
+        same(producers(reference.log(), isSamePass, null), producers(other.log(), isSamePass, null));
+    }
+
+    /** The same of the producers that are not expired, whose ids re-batching keeps. */
+    void sameLiveProducers(Replica reference, Replica other, boolean isSamePass, Set<Long> live) throws Differs {
+        if (!producers(reference.log(), isSamePass, null).equals(producers(other.log(), isSamePass, null))) {
+            state(Rule.REBATCH_EXPIRED);
+        }
+        same(producers(reference.log(), isSamePass, live), producers(other.log(), isSamePass, live));
+    }
+
+    private static void same(String wanted, String found) throws Differs {
         if (!wanted.equals(found)) {
             throw new Differs("producers read from the log alone: Kafka has " + wanted + "\n   Lastword has " + found);
         }
     }
 
-    private static String producers(UnifiedLog log, boolean isSamePass) {
+    private static String producers(UnifiedLog log, boolean isSamePass, Set<Long> live) {
         return log.activeProducers().stream()
             .filter(state -> isSamePass || state.lastSequence() >= 0)
+            .filter(state -> live == null || live.contains(state.producerId()))
             .sorted(java.util.Comparator.comparingLong(ProducerState::producerId))
             .map(state -> state.producerId() + "/" + state.producerEpoch() + "/" + state.lastSequence()
                 + (isSamePass ? " at " + state.lastTimestamp() : "") + " transaction " + state.currentTxnStartOffset())

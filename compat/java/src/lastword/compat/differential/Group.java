@@ -6,8 +6,11 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.message.DescribeProducersResponseData.ProducerState;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 
 /**
@@ -218,13 +221,24 @@ final class Group implements AutoCloseable {
         if (player.hasKafkaFailed) {
             return;
         }
+        Set<Long> live = player.replicas.get(0).log().activeProducers().stream().map(ProducerState::producerId)
+            .collect(Collectors.toSet());
         for (Replica replica : player.replicas) {
             replica.abandon();
             replica.openWithoutSnapshots();
         }
         for (int index = 1; index < sides.size(); index++) {
             boolean isSamePass = first.slots() == 0 && !player.hasQuietPass;
-            compare.sameProducers(player.replicas.get(0), player.replicas.get(index), isSamePass);
+            Replica reference = player.replicas.get(0), other = player.replicas.get(index);
+            try {
+                if (sides.get(index).rebatch().equals("true")) {
+                    compare.sameLiveProducers(reference, other, isSamePass, live);
+                } else {
+                    compare.sameProducers(reference, other, isSamePass);
+                }
+            } catch (Differs difference) {
+                throw new Differs("rebatch " + sides.get(index).rebatch() + ": " + difference.getMessage());
+            }
         }
     }
 
