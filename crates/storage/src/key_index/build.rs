@@ -171,7 +171,12 @@ impl Builder<'_> {
         self.record_sizes.clear();
         let mut indexed = indexed(header, before);
         if record_count == 0 {
-            return Ok(indexed);
+            // What lies there may be the last word on some key.
+            let payload_bytes = batch.payload().len();
+            return match payload_bytes {
+                0 => Ok(indexed),
+                _ => Err(format!("no records, but {payload_bytes} bytes of them")),
+            };
         }
         let text = |error: RecordError| error.to_string();
         let mut previous_offset = None;
