@@ -1,6 +1,7 @@
 //! The cleaner's behaviour, case by case. The numbers are those of the project's list of differential cases, which are
 //! judged the same way against Kafka.
 
+mod bad_input;
 mod crash;
 mod deadlines;
 mod dedup;
