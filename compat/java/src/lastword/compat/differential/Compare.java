@@ -24,7 +24,7 @@ final class Compare {
             return player.scenario.slots() > 0;
         }
 
-        /** One of the two has passed more often, so that markers and headers without records are not of the same age. */
+        /** One of the two has passed more often: markers and headers without records are not of the same age. */
         Rule passes() {
             return isMapSmall() ? Rule.KAFKA_PASSES : player.hasQuietPass ? Rule.QUIET_PASS : null;
         }
@@ -107,6 +107,7 @@ final class Compare {
     void byRecord(Replica reference, Replica other, Context context) throws Exception {
         logs++;
         List<LogView.Batch> wanted = LogView.batches(reference), found = LogView.batches(other);
+        add("batches put together", Math.max(0, wanted.size() - found.size()));
         sameRecords(wanted, found, context);
         rightLookups(other.log(), found);
         sameViews(reference, other, context);
@@ -144,7 +145,8 @@ final class Compare {
                 extra(wanted.get(at++), context);
             }
             if (at == wanted.size() || !wanted.get(at).rec().equals(one.rec())) {
-                throw new Differs("Lastword has " + one + ", Kafka " + (at < wanted.size() ? wanted.get(at) : "no more"));
+                throw new Differs("Lastword has " + one + ", Kafka "
+                    + (at < wanted.size() ? wanted.get(at) : "no more"));
             }
             if (!wanted.get(at).equals(one)) {
                 throw new Differs("Kafka has   " + wanted.get(at) + "\n   Lastword has " + one);

@@ -13,7 +13,7 @@ import org.apache.kafka.storage.internals.checkpoint.OffsetCheckpointFile;
 import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 
-/** A log directory of a broker that is not running: the files beside the partitions, as Kafka's LogManager keeps them. */
+/** A log directory of a stopped broker: the files beside the partitions, as Kafka's LogManager keeps them. */
 final class DataDir {
     private static final String IDENTITY =
         "version=1\ncluster.id=4L6g3nShT-eMCtK--X86sw\nnode.id=1\ndirectory.id=k1SlWkQbTxuG3c9dZ8v0mA\n";

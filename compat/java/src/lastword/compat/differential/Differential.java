@@ -28,20 +28,15 @@ public final class Differential {
 
     /** What the command line says. */
     record Settings(String lastword, File work, long firstSeed, long seeds, String cases, boolean isOff, boolean isOn,
-                    boolean canRebatch, boolean isShrinking, boolean isMutating) {
-        static Settings parse(List<String> words) throws Exception {
+                    boolean isShrinking, boolean isMutating) {
+        static Settings parse(List<String> words) {
             String lastword = option(words, "--lastword", null);
             File work = new File(option(words, "--work", null));
-            boolean canRebatch = !lastword.equals("kafka") && LastwordCleaner.canRebatch(lastword, work);
             String rebatch = option(words, "--rebatch", "both");
-            if (!canRebatch && !lastword.equals("kafka") && !rebatch.equals("off")) {
-                System.out.println("# this lastword does not re-batch: only off is played");
-                rebatch = "off";
-            }
             return new Settings(lastword, work,
                 Long.parseLong(option(words, "--first-seed", "1")), Long.parseLong(option(words, "--seeds", "0")),
                 option(words, "--cases", null), !rebatch.equals("on"), !rebatch.equals("off"),
-                canRebatch, words.contains("--shrink"), words.contains("--mutate"));
+                words.contains("--shrink"), words.contains("--mutate"));
         }
 
         private static String option(List<String> words, String name, String otherwise) {
@@ -77,7 +72,8 @@ public final class Differential {
         System.out.printf("%d logs played, %d comparisons, %d batches (%d byte for byte), %d records, %d failed%n",
             played, compare.logs, compare.batches, compare.sameBytes, compare.records, failed);
         System.out.println("Kafka left, over all rounds: " + compare.covered);
-        compare.stated.forEach((rule, count) -> System.out.println("stated " + rule + " " + count + ": " + rule.reason));
+        compare.stated.forEach((rule, count) ->
+            System.out.println("stated " + rule + " " + count + ": " + rule.reason));
     }
 
     private void runAll(List<Scenario> scenarios) throws Exception {

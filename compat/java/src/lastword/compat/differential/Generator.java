@@ -10,7 +10,11 @@ import java.util.Random;
  */
 final class Generator {
     static final long EPOCH_MS = 1_700_000_000_000L;
-    private static final int PROFILES = 11;
+    private static final int[] RETENTION_MS =
+        {1_000, 0, 50_000, 86_400_000, 1_000, 10_000, 1_000, 5_000, 1_000, 2_000, 3_000};
+    private static final int[] SEGMENT_BYTES =
+        {2_000, 1_000, 8_000, 60_000, 1_000_000, 4_000, 3_000, 2_500, 2_000, 1_500, 6_000};
+    private static final int PROFILES = RETENTION_MS.length;
     private static final String[] CODECS = {"none", "none", "none", "gzip", "snappy", "lz4", "zstd"};
     private static final int MAX_PRODUCERS = 4;
 
@@ -36,8 +40,8 @@ final class Generator {
     }
 
     private Scenario generate(int profile) {
-        long retentionMs = new long[] {1_000, 0, 50_000, 86_400_000, 1_000, 10_000, 1_000, 5_000, 1_000, 2_000, 3_000}[profile];
-        int segmentBytes = new int[] {2_000, 1_000, 8_000, 60_000, 1_000_000, 4_000, 3_000, 2_500, 2_000, 1_500, 6_000}[profile];
+        long retentionMs = RETENTION_MS[profile];
+        int segmentBytes = SEGMENT_BYTES[profile];
         set("delete.retention.ms", retentionMs);
         set("internal.segment.bytes", segmentBytes);
         switch (profile) {
@@ -67,7 +71,8 @@ final class Generator {
         isLegacy = profile == 10;
         tombstonePercent = pick(0, 10, 10, 30, 60);
         producers = 1 + random.nextInt(MAX_PRODUCERS);
-        long[] clock = {0, retentionMs / 2, retentionMs, retentionMs + 1_000, 2 * retentionMs + 2_000, 4 * retentionMs + 9_000};
+        long[] clock = {0, retentionMs / 2, retentionMs, retentionMs + 1_000, 2 * retentionMs + 2_000,
+            4 * retentionMs + 9_000};
         for (int round = 0; round < clock.length; round++) {
             boolean isLast = round == clock.length - 1;
             scenario.rounds.add(new Scenario.Round(round(round, isLast), EPOCH_MS + clock[round]));

@@ -137,7 +137,7 @@ final class Group implements AutoCloseable {
             boolean isKafka = side.isKafka() || settings.lastword().equals("kafka");
             if (!isKafka) {
                 LastwordCleaner.clean(settings.lastword(), side.home().folder, configs, time.milliseconds(),
-                    settings.canRebatch() ? side.rebatch() : null, toClean(done), first.isDamaged());
+                    side.rebatch(), toClean(done), first.isDamaged());
             }
             side.home().start();
             List<UnifiedLog> logs = new ArrayList<>();

@@ -9,20 +9,7 @@ import org.apache.kafka.common.TopicPartition;
 
 /** `lastword compact` on a whole data directory. */
 final class LastwordCleaner {
-    private static final String REBATCH = "lastword.compaction.rebatch";
-
     private LastwordCleaner() {
-    }
-
-    /** Whether this build can put small batches together at all. */
-    static boolean canRebatch(String binary, File work) throws Exception {
-        File folder = new File(work, "probe");
-        new DataDir(folder);
-        Process process = new ProcessBuilder(binary, "compact", "--data-dir", folder.getPath(), "--set",
-            REBATCH + "=false").redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start();
-        boolean canRebatch = process.waitFor() == 0;
-        Differential.delete(folder);
-        return canRebatch;
     }
 
     static void clean(String binary, File folder, Map<String, String> configs, long nowMs, String rebatch,
@@ -36,9 +23,7 @@ final class LastwordCleaner {
             command.add("--topic");
             command.add(log.topic() + ":" + log.partition());
         }
-        if (rebatch != null) {
-            set(command, REBATCH, rebatch);
-        }
+        set(command, "lastword.compaction.rebatch", rebatch);
         set(command, "cleanup.policy", "compact");
         set(command, "min.cleanable.dirty.ratio", "0");
         for (Map.Entry<String, String> config : configs.entrySet()) {

@@ -163,7 +163,7 @@ final class LogView {
             batch.isCompressed() ? null : new Bytes(raw.array()));
     }
 
-    /** A log in the notation of the cases: `^` after what has a delete horizon, `E0-2` a header alone, `!` a bad one. */
+    /** A log in the notation of the cases: `^` has a delete horizon, `E0-2` is a header alone, `!` is bad. */
     static String text(List<Batch> batches) {
         List<String> words = new ArrayList<>();
         for (Batch batch : batches) {

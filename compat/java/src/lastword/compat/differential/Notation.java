@@ -119,7 +119,8 @@ final class Notation {
         for (String head : found.group("heads").split(";")) {
             if (!head.isEmpty()) {
                 int at = head.indexOf('=');
-                headers.add(at < 0 ? new Op.Head(head, null) : new Op.Head(head.substring(0, at), head.substring(at + 1)));
+                headers.add(at < 0 ? new Op.Head(head, null)
+                    : new Op.Head(head.substring(0, at), head.substring(at + 1)));
             }
         }
         String key = found.group("key"), value = found.group("value"), timestamp = found.group("ts");

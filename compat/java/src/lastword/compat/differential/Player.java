@@ -27,7 +27,7 @@ final class Player {
 
     final Scenario scenario;
     final List<Replica> replicas;
-    /** Lastword has cleaned this log when it was not dirty, and Kafka has not: markers and headers are further in life. */
+    /** Lastword has cleaned this log when it was not dirty, and Kafka has not: its markers are further in life. */
     boolean hasQuietPass;
     /** Kafka's cleaner has given this log up. */
     boolean hasKafkaFailed;
@@ -132,9 +132,9 @@ final class Player {
         leaderEpoch = append.leaderEpoch() == null ? leaderEpoch : Math.max(leaderEpoch, append.leaderEpoch());
         List<LogView.Rec> records = new ArrayList<>();
         ByteBuffer bytes;
-        try (MemoryRecordsBuilder builder = new MemoryRecordsBuilder(new ByteBufferOutputStream(512), (byte) append.magic(),
-            Compression.of(append.codec()).build(), TimestampType.CREATE_TIME, base - origin, -1, append.producerId(), epoch,
-            sequence, append.isTransactional(), false, leaderEpoch, Integer.MAX_VALUE)) {
+        try (MemoryRecordsBuilder builder = new MemoryRecordsBuilder(new ByteBufferOutputStream(512),
+            (byte) append.magic(), Compression.of(append.codec()).build(), TimestampType.CREATE_TIME, base - origin,
+            -1, append.producerId(), epoch, sequence, append.isTransactional(), false, leaderEpoch, Integer.MAX_VALUE)) {
             for (int i = 0; i < offsets.size(); i++) {
                 Op.Rec rec = append.records().get(i);
                 byte[] key = Notation.bytes(rec.key()), value = Notation.bytes(rec.value());

@@ -93,7 +93,8 @@ final class Replica {
      * Appends; answers the offsets, or the name of the refusal. `isExact` keeps the offsets that the bytes carry, as a
      * follower does.
      */
-    String append(ByteBuffer bytes, int leaderEpoch, boolean isExact, boolean hasKeyless, boolean isMarker, int version) {
+    String append(ByteBuffer bytes, int leaderEpoch, boolean isExact, boolean hasKeyless, boolean isMarker,
+                  int version) {
         MemoryRecords records = MemoryRecords.readableRecords(bytes);
         try {
             if (hasKeyless) {
