@@ -134,7 +134,8 @@ final class Player {
         ByteBuffer bytes;
         try (MemoryRecordsBuilder builder = new MemoryRecordsBuilder(new ByteBufferOutputStream(512),
             (byte) append.magic(), Compression.of(append.codec()).build(), TimestampType.CREATE_TIME, base - origin,
-            -1, append.producerId(), epoch, sequence, append.isTransactional(), false, leaderEpoch, Integer.MAX_VALUE)) {
+            -1, append.producerId(), epoch, sequence, append.isTransactional(), false, leaderEpoch,
+            Integer.MAX_VALUE)) {
             for (int i = 0; i < offsets.size(); i++) {
                 Op.Rec rec = append.records().get(i);
                 byte[] key = Notation.bytes(rec.key()), value = Notation.bytes(rec.value());
