@@ -25,6 +25,7 @@ mod group;
 mod indexer;
 mod join;
 mod ordinal_set;
+mod output_writer;
 mod plan;
 mod progress;
 mod range_reader;

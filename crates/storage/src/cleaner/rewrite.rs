@@ -17,6 +17,7 @@ use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, RecordError,
 
 use super::clean::CleanerResources;
 use super::control::Control;
+use super::output_writer::OutputWriter;
 use super::plan::{BATCHES_BUFFER_BYTES, SegmentPlan};
 use super::range_reader::RangeReader;
 use super::rebatch::{self, Merger, Rebatching};
@@ -290,6 +291,7 @@ struct Outputs<'a> {
     /// Entries of aborted transactions that wait for their marker to be written.
     aborted: std::collections::VecDeque<AbortedTransaction>,
     bytes: u64,
+    writer: OutputWriter,
     write_behind: WriteBehind<'a>,
     merger: Merger,
 }
@@ -307,6 +309,7 @@ impl<'a> Outputs<'a> {
             headers: Vec::new(),
             aborted: std::collections::VecDeque::new(),
             bytes: 0,
+            writer: OutputWriter::default(),
             write_behind: WriteBehind::new(control.throttle),
             merger: Merger::new(),
         }
@@ -386,13 +389,15 @@ impl<'a> Outputs<'a> {
         };
         let last_offset = last.last_offset();
         self.control.charge(self.pending.len() as u64)?;
-        self.current().append(&self.pending, &self.headers)?;
-        let bytes = self.pending.len() as u64;
-        self.bytes += bytes;
+        let len = self.pending.len();
         if let Some(segment) = self.segments.last() {
-            self.write_behind.written(segment.log_file(), bytes);
+            let (writer, pending) = (&mut self.writer, &mut self.pending);
+            segment.append_with(len, &self.headers, |log, position| {
+                writer.write(log, pending, position)
+            })?;
+            self.write_behind.written(segment.log_file(), len as u64);
         }
-        self.pending.clear();
+        self.bytes += len as u64;
         self.headers.clear();
         while let Some(entry) = self
             .aborted
@@ -413,6 +418,8 @@ impl<'a> Outputs<'a> {
         while let Some(entry) = self.aborted.pop_front() {
             self.current().append_aborted(&entry)?;
         }
+        let written = self.writer.finish();
+        written.map_err(|source| StorageError::io("write", self.current().log_path(), source))?;
         let synced = self.write_behind.finish();
         synced.map_err(|source| StorageError::io("sync", self.current().log_path(), source))?;
         let modified_ms = match group.last() {

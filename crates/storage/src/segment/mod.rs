@@ -305,20 +305,30 @@ impl Segment {
     /// Appends whole batches, `headers` being theirs in order, and returns where the first one starts. For the writer.
     /// After an error `size_bytes` is what it was.
     pub fn append(&self, batches: &[u8], headers: &[BatchHeader]) -> Result<u32, StorageError> {
+        let len = batches.len();
+        self.append_with(len, headers, |log, position| {
+            log.write_all_at(batches, position)
+        })
+    }
+
+    /// The same, and `write` brings the `len` bytes to their position, or will have done so before the segment is synced.
+    pub(crate) fn append_with(
+        &self,
+        len: usize,
+        headers: &[BatchHeader],
+        write: impl FnOnce(&Arc<dyn File>, u64) -> io::Result<()>,
+    ) -> Result<u32, StorageError> {
         let stated_bytes: usize = headers.iter().map(BatchHeader::size_bytes).sum();
         assert_eq!(
-            stated_bytes,
-            batches.len(),
+            stated_bytes, len,
             "the headers are not those of the batches"
         );
         let position = self.size_bytes();
-        let end = self.check_append(position, batches.len(), headers)?;
+        let end = self.check_append(position, len, headers)?;
         let Some(last) = headers.last() else {
             return Ok(position);
         };
-        self.log
-            .write_all_at(batches, position.into())
-            .map_err(|source| self.io("write", source))?;
+        write(&self.log, position.into()).map_err(|source| self.io("write", source))?;
         let mut writer = lock(&self.writer);
         let mut batch_position = position;
         let (mut offset_entries, mut time_entries) = (Vec::new(), Vec::new());
