@@ -38,6 +38,7 @@ pub mod partition;
 pub mod producer_ids;
 pub mod purgatory;
 pub mod server;
+mod takeover;
 pub mod topics;
 
 use std::future::Future;

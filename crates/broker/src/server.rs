@@ -1,6 +1,6 @@
 //! Start-up, the accept loop and shutdown.
 //!
-//! Start: bind the address, lock and recover the data directory, adopt or restore topics, serve their
+//! Start: bind the address, lock and recover the data directory, take over or restore topics, serve their
 //! partitions, then accept. Stop: no new connections or requests, finish what was begun (ten seconds at the
 //! most), sync everything, write the clean-shutdown marker.
 
@@ -31,7 +31,7 @@ use crate::fetch_session::FetchSessions;
 use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage};
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
-use crate::topics;
+use crate::{takeover, topics};
 
 /// How long requests in work may take once the broker stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -165,7 +165,7 @@ fn open(
         Arc::new(FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?);
     // Read once the directory is locked: another process may still be changing it.
     let opened = OnceLock::new();
-    let open_metadata = || MetadataStore::open(MetadataFile::new(dir.clone()));
+    let open_metadata = || Metadata::open(&config, &dir);
     let partitions = Arc::new(PartitionTable::default());
     let visible = partitions.clone();
     let clock = Clock::System;
@@ -190,14 +190,21 @@ fn open(
         dir.clone(),
         clock.clone(),
         &|topic| match opened.get_or_init(open_metadata) {
-            Ok(metadata) => config_at_start(&config, &metadata.image(), topic),
+            Ok(metadata) => config_at_start(&config, &metadata.start, topic),
             // Told below.
             Err(_) => LogConfig::default(),
         },
     )?;
-    let metadata = opened.into_inner().unwrap_or_else(open_metadata)?;
+    let Metadata {
+        store,
+        mut start,
+        is_kafkas,
+    } = opened.into_inner().unwrap_or_else(open_metadata)?;
+    if is_kafkas {
+        start = Arc::new(takeover::compare(&config, &start, &logs));
+    }
     let cluster = logs.cluster();
-    let cleaner_config = config.cleaner_config(metadata.image().broker_configs());
+    let cleaner_config = config.cleaner_config(start.broker_configs());
     // What was valid when it was set may not be for this version.
     let cleaner_config = cleaner_config.unwrap_or_else(|_| config.cleaner.clone());
     let cleaner = LogCleaner::start(logs.clone(), cleaner_config)?;
@@ -215,7 +222,7 @@ fn open(
         groups: Groups::new(&config.groups, clock.clone()),
         clock,
         partitions,
-        metadata,
+        metadata: store,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots),
         fetch_memory: FetchMemory::default(),
         stopping,
@@ -225,22 +232,49 @@ fn open(
         cleaner,
         config,
     };
-    restore_topics(&broker)?;
+    restore_topics(&broker, &start, is_kafkas)?;
     Ok(broker)
+}
+
+/// The metadata as the start finds it.
+struct Metadata {
+    store: MetadataStore,
+    /// What is served: the store's image, or Kafka's, which is not written down yet.
+    start: Arc<MetadataImage>,
+    is_kafkas: bool,
+}
+
+impl Metadata {
+    fn open(config: &BrokerConfig, dir: &Arc<dyn Dir>) -> Result<Metadata, MetadataFileError> {
+        let file = MetadataFile::new(dir.clone());
+        let kafkas = match file.load()? {
+            Some(_) => None,
+            None => takeover::kafka_image(config),
+        };
+        let store = MetadataStore::open(file)?;
+        Ok(Metadata {
+            is_kafkas: kafkas.is_some(),
+            start: kafkas.map_or_else(|| store.image(), Arc::new),
+            store,
+        })
+    }
 }
 
 /// The config of a log that is found in the directory.
 fn config_at_start(config: &BrokerConfig, image: &MetadataImage, topic: &str) -> LogConfig {
     let configs = match image.topic(topic) {
         Some(known) => known.configs.clone(),
-        None => topics::default_topic(config, topic).configs,
+        None => takeover::adopted_configs(config, topic),
     };
     topics::log_config(config, image, &configs).unwrap_or_default()
 }
 
-/// Finishes deletions, adopts partitions that no metadata names, and serves every topic.
-fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
-    let image = broker.metadata.image();
+/// Finishes deletions, adopts partitions that no metadata names, writes down `image` with them, and serves every topic.
+fn restore_topics(
+    broker: &Broker,
+    image: &MetadataImage,
+    is_kafkas: bool,
+) -> Result<(), ServerError> {
     let mut orphans: HashMap<Arc<str>, TopicImage> = HashMap::new();
     for log in broker.logs.logs() {
         let name = &log.topic_partition().topic;
@@ -255,8 +289,7 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
                 name: name.clone(),
                 id: log.topic_id(),
                 partition_count: 0,
-                // The topic of groups is compacted: retention would delete offsets.
-                configs: topics::default_topic(&broker.config, name).configs,
+                configs: takeover::adopted_configs(&broker.config, name),
             });
             topic.partition_count = topic
                 .partition_count
@@ -272,14 +305,18 @@ fn restore_topics(broker: &Broker) -> Result<(), ServerError> {
         }
     }
     // Whoever wrote them may have handed out these ids.
-    let next_producer_id = match orphans.is_empty() {
+    let next_producer_id = match orphans.is_empty() && !is_kafkas {
         true => 0,
         false => next_producer_id(broker),
     };
     for name in orphans.keys() {
-        tracing::warn!(topic = %name, "adopting partitions of a topic the metadata does not name");
+        tracing::warn!(
+            topic = %name,
+            "adopting a topic whose configs are not known: it keeps everything until \
+             `lastword topic alter` sets cleanup.policy"
+        );
     }
-    broker.metadata.update(|image| {
+    broker.metadata.update(|_| {
         let next = orphans
             .into_values()
             .fold(image.clone(), MetadataImage::with_topic);

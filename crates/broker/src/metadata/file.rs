@@ -2,7 +2,7 @@
 //!
 //! Written whole to a temporary name, synced, renamed over the old one, and the directory synced:
 //! after a crash the file is the old one or the new one. Kafka ignores it; without it a data
-//! directory is taken over by the topic ids of its partitions, with default configs.
+//! directory is taken over with what Kafka's metadata log says (see `takeover`).
 
 use std::io;
 use std::sync::Arc;

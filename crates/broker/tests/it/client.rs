@@ -33,7 +33,11 @@ pub struct TestBroker {
 
 impl TestBroker {
     pub async fn start(settings: &[(&str, &str)]) -> TestBroker {
-        let dir = TempDir::new().unwrap();
+        TestBroker::start_over(TempDir::new().unwrap(), settings).await
+    }
+
+    /// Over a directory that is there already.
+    pub async fn start_over(dir: TempDir, settings: &[(&str, &str)]) -> TestBroker {
         let settings: Vec<_> = settings
             .iter()
             .map(|&(n, v)| (n.to_owned(), v.to_owned()))

@@ -11,3 +11,4 @@ mod metadata_and_offsets;
 mod pipelining;
 mod produce_and_fetch;
 mod restart;
+mod takeover;
