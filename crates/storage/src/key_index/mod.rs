@@ -123,3 +123,6 @@ pub fn discard(log: &Log, segment: &Segment) -> Result<(), StorageError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;
