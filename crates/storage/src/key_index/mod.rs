@@ -9,7 +9,8 @@
 //! Invariants
 //! - It can be lost at any time: it is derived from the log, and built again when it is missing or unusable.
 //! - It is believed only when it fits the segment, the last batch of the log and the secret of the directory, and what is
-//!   read of it only when its checksum holds. Whoever drops a record because of it compares the batch with it first.
+//!   read of it only when its checksum holds. One that this process has not built is first compared with headers in the
+//!   log; a batch that is copied or rebuilt is compared again, one that is dropped is not read any more.
 //! - It is not synced, and a failure to write it concerns nobody else: it never takes the directory offline.
 //!
 //! Lock: a segment's `key_index_building` lets one thread at a time build its index. The log's writer lock is taken
