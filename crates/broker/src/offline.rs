@@ -175,8 +175,14 @@ impl OfflineLogs {
         )?;
         let metadata = metadata.into_inner().unwrap_or_else(load)?;
         let cleaner = LogCleaner::new(manager.clone(), broker.cleaner.clone())?;
-        for (topic_partition, offset) in high_watermarks {
-            cleaner.keep_from(&topic_partition, offset);
+        if let Some(high_watermarks) = high_watermarks {
+            for log in manager.logs() {
+                // Kafka takes a partition without an entry for one of which nothing is committed.
+                let topic_partition = log.topic_partition();
+                let known = high_watermarks.get(topic_partition).copied();
+                let offset = known.unwrap_or_else(|| log.offsets().log_start_offset);
+                cleaner.keep_from(topic_partition, offset);
+            }
         }
         let unconfigured = std::mem::take(&mut *lock(&unconfigured));
         Ok(OfflineLogs {
@@ -278,11 +284,10 @@ impl KafkaFiles {
         })
     }
 
-    fn high_watermarks(&self) -> Result<BTreeMap<TopicPartition, i64>, StorageError> {
-        match &self.high_watermarks {
-            None => Ok(BTreeMap::new()),
-            Some(bytes) => parse_offsets(file_name::HIGH_WATERMARK_CHECKPOINT, bytes),
-        }
+    /// None when they are ours to know, or when there is no such file.
+    fn high_watermarks(&self) -> Result<Option<BTreeMap<TopicPartition, i64>>, StorageError> {
+        let parse = |bytes: &Vec<u8>| parse_offsets(file_name::HIGH_WATERMARK_CHECKPOINT, bytes);
+        self.high_watermarks.as_ref().map(parse).transpose()
     }
 
     /// The directory is closed; without a marker it was not closed in order, and none is put there.

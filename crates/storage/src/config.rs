@@ -390,11 +390,11 @@ pub enum CleaningOrder {
 pub struct CleanerConfig {
     pub enable: bool,
     pub threads: u32,
-    /// Memory for planning, shared by all threads.
+    /// Memory for joining and building key indexes, shared by all threads and the one that builds indexes.
     pub dedupe_buffer_size_bytes: u64,
-    /// How full the memory for planning may become.
+    /// Kept to be shown; nothing reads it.
     pub io_buffer_load_factor: f64,
-    /// Memory for reading and writing, shared by all threads.
+    /// Kept to be shown; nothing reads it.
     pub io_buffer_size_bytes: u32,
     /// Bytes read and written by all threads together.
     pub io_max_bytes_per_second: f64,

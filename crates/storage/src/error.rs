@@ -10,6 +10,9 @@ use lastword_record::{RecordError, TopicPartition};
 
 use crate::config::ConfigError;
 
+/// The medium cannot give the bytes back.
+const EIO: i32 = rustix::io::Errno::IO.raw_os_error();
+
 /// What the storage engine refused or failed at.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -144,6 +147,15 @@ impl StorageError {
             file: file.into(),
             position,
             reason: reason.into(),
+        }
+    }
+
+    /// A log file could not be read. Bytes that the disk cannot give back (EIO) are damage at their place; everything
+    /// else is a failure of the moment.
+    pub fn unreadable(file: impl Into<String>, position: u32, source: io::Error) -> StorageError {
+        match source.raw_os_error() {
+            Some(EIO) => StorageError::corrupt_segment(file, position.into(), source.to_string()),
+            _ => StorageError::io("read", file, source),
         }
     }
 

@@ -339,7 +339,7 @@ fn clean_one(cleaner: &LogCleaner, job: &Job, is_dry_run: bool) -> Row {
             },
             after: Size {
                 records: planned.records.saturating_sub(planned.dead.total()),
-                bytes: bytes_before.saturating_sub(planned.dead_bytes),
+                bytes: planned.live_bytes,
             },
             dead: planned.dead,
             ..Row::new(topic_partition, Outcome::WouldClean)

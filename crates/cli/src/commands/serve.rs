@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(short, long, value_name = "FILE")]
     config: Option<String>,
     /// Where the data is [default: ./lastword-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, alias = "data-dir", value_name = "DIR")]
     data: Option<String>,
     /// Where to listen [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT")]

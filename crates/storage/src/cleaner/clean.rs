@@ -111,8 +111,9 @@ fn plan_once(
     let end = segments.partition_point(|segment| segment.base_offset() < first_uncleanable_offset);
     // Whatever the caller says, the active segment is never cleaned.
     let sealed = &segments[..end.min(segments.len() - 1)];
-    let sizes = sealed.iter().map(|it| u64::from(it.size_bytes()));
-    control.progress.begin(Phase::Planning, sizes.sum());
+    let missing = sealed.iter().filter(|it| !it.has_key_index());
+    let bytes = missing.map(|it| u64::from(it.size_bytes()));
+    control.progress.begin(Phase::Indexing, bytes.sum());
     let pins = log.producer_pins(request.now_ms);
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
     plan(
@@ -265,7 +266,9 @@ fn clean_once(
     stats.rewrite_ms += timer.lap_ms();
 
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
-    let is_new_needed = stats.horizons_stamped > 0 || vanished.any;
+    // Behind a damaged segment something may have been held back: whoever repairs it does not write to the log.
+    let is_new_needed =
+        stats.horizons_stamped > 0 || vanished.has_any() || stats.segments_isolated > 0;
     let horizons = plan
         .earliest_horizon_ms
         .into_iter()

@@ -5,7 +5,7 @@
 //! no request                        twice as fast as before; soon without any limit
 //! more than the allowed too slow    half as fast as it went, but never below FLOOR
 //! otherwise                         a tenth faster, or STEP if that is more
-//! a cleaning begins beside traffic  at START
+//! a cleaning begins                 without a limit: the requests since the last one may be long over
 //! ```
 //! Allowed is one request in a hundred, so that the 99th percentile hovers at the target and the cleaner takes what is
 //! left; or half as much again as is slow without its doing, if that is more: a disk that misses the target by itself says
@@ -27,7 +27,6 @@ const REMEMBERED: f64 = 0.998;
 const MIB: f64 = (1 << 20) as f64;
 /// Bytes a second, read and written, that a cleaning always gets.
 const FLOOR: f64 = 16.0 * MIB;
-const START: f64 = 64.0 * MIB;
 /// Bytes a second that are added after a window, at least.
 const STEP: f64 = 4.0 * MIB;
 /// From here on there is no limit.
@@ -70,11 +69,7 @@ impl Feedback {
     pub fn begin(&mut self, reported: Reported) {
         self.has_traffic = reported.requests > 0;
         self.own_share = slow_share(reported);
-        self.bytes_per_second = if self.has_traffic {
-            START
-        } else {
-            f64::INFINITY
-        };
+        self.bytes_per_second = f64::INFINITY;
     }
 
     /// A window is over.
@@ -182,10 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cleaning_begins_gently_beside_traffic_only() {
+    fn a_cleaning_begins_without_a_limit_and_has_one_after_a_slow_window() {
         let mut feedback = Feedback::default();
         feedback.begin(window(300, 3, 0).reported);
-        assert_eq!(feedback.bytes_per_second, START);
+        assert_eq!(feedback.bytes_per_second, f64::INFINITY);
+        feedback.step(&window(300, 30, 128));
+        assert_eq!(feedback.bytes_per_second, 64.0 * MIB);
         feedback.begin(Reported::default());
         assert_eq!(feedback, Feedback::default());
     }
@@ -195,9 +192,9 @@ mod tests {
         let mut feedback = Feedback::default();
         feedback.begin(window(100, 40, 0).reported);
         feedback.step(&window(100, 60, 64));
-        assert!(feedback.bytes_per_second > START);
+        assert_eq!(feedback.bytes_per_second, f64::INFINITY);
         feedback.step(&window(100, 61, 64));
-        assert_eq!(feedback.bytes_per_second, START / 2.0);
+        assert_eq!(feedback.bytes_per_second, 32.0 * MIB);
     }
 
     /// Half of all requests are slow whatever the cleaner does, and nothing was known of it before.
@@ -210,7 +207,7 @@ mod tests {
             feedback.bytes_per_second.min(1_000.0 * MIB)
         });
         let rates: Vec<f64> = rates.collect();
-        assert_eq!(rates[1], FLOOR);
+        assert_eq!(rates[5], FLOOR);
         let mean = rates.iter().sum::<f64>() / 1_000.0;
         assert!(mean > 10.0 * FLOOR, "{}", mean / MIB);
         // The disk has recovered: later, what is slow is the cleaner's doing again.

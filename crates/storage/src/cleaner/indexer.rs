@@ -4,12 +4,13 @@
 //! It builds them one by one, under the cleaner's throttle and with a share of its memory. What it cannot build it leaves
 //! to the cleaning, which says why: damage is reported there, once and with what follows from it. No lock of its own.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::control::Control;
 use super::progress::Progress;
-use super::worker::{Shared, Work};
+use super::worker::{Shared, Work, panic_text};
 use crate::error::StorageError;
 use crate::key_index::{self, BuildRequest};
 use crate::log::Log;
@@ -26,7 +27,12 @@ pub(super) fn run(shared: &Shared) {
         let seen = signal.count();
         damaged.retain(|segment| segment.strong_count() > 0);
         for log in shared.manager.logs() {
-            let built = index_log(shared, &log, &mut damaged);
+            let index = AssertUnwindSafe(|| index_log(shared, &log, &mut damaged));
+            let built = std::panic::catch_unwind(index).unwrap_or_else(|panic| {
+                Err(StorageError::CleanerPanicked {
+                    reason: panic_text(&*panic),
+                })
+            });
             if let Err(error) = built
                 && !matches!(error, StorageError::Closed | StorageError::Stale)
             {
@@ -67,6 +73,7 @@ fn index_log(
                 segment,
                 hasher: &resources.hasher,
                 memory_bytes: resources.memory_bytes,
+                leaves_cache_as_found: true,
             };
             let charge = |bytes| control.charge(bytes);
             match key_index::open_or_build(log, &request, &mut resources.decompressor, charge) {

@@ -78,7 +78,8 @@ pub struct DryRun {
     pub records: u64,
     /// What the dead records take uncompressed, and the batches that go with them.
     pub dead_bytes: u64,
-    pub bytes: u64,
+    /// Bytes of the segments afterwards, estimated where batches are compressed.
+    pub live_bytes: u64,
 }
 
 impl LogCleaner {
@@ -196,7 +197,7 @@ impl LogCleaner {
         self.shared.clean_next()
     }
 
-    /// Finds what a cleaning of a log would drop, and changes nothing.
+    /// Finds what a cleaning of a log would drop. No record goes; key indexes that are missing are built.
     pub fn dry_run(&self, topic_partition: &TopicPartition) -> Result<DryRun, StorageError> {
         let log = self.shared.compacted_log(topic_partition)?;
         let (bounds, plan) = self.shared.plan(&log)?;
@@ -205,11 +206,7 @@ impl LogCleaner {
             dead: plan.dead,
             records: plan.records,
             dead_bytes: plan.dead_bytes(),
-            bytes: plan
-                .segments
-                .iter()
-                .map(|segment| u64::from(segment.size_bytes))
-                .sum(),
+            live_bytes: plan.segments.iter().map(SegmentPlan::live_bytes).sum(),
         })
     }
 

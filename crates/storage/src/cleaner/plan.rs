@@ -19,6 +19,7 @@ use super::clean::CleanerResources;
 use super::control::Control;
 use super::join::join;
 use super::ordinal_set::OrdinalSet;
+use super::progress::Phase;
 use super::retain::{self, Rules};
 use super::stats::DeadRecords;
 use super::transactions::AbortedTransactions;
@@ -172,6 +173,9 @@ pub fn plan(
         open_transactions: Default::default(),
     };
     planner.open_indexes(resources, control)?;
+    control
+        .progress
+        .begin(Phase::Planning, planner.plan.index_bytes);
     planner.see_special_batches()?;
     let joined = join(
         &mut planner.plan.segments,
@@ -224,6 +228,7 @@ impl Planner<'_> {
                 segment: &planned.segment,
                 hasher: &resources.hasher,
                 memory_bytes: resources.memory_bytes,
+                leaves_cache_as_found: false,
             };
             let charge = |bytes| control.charge(bytes);
             match key_index::open_or_build(control.log, &build, &mut resources.decompressor, charge)

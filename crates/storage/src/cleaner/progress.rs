@@ -1,7 +1,7 @@
 //! `Progress`: how far one cleaning is, for whoever looks on from another thread.
 //!
 //! The cleaning counts bytes and never waits for a look; what is seen may be a batch old. What a step expects is an
-//! estimate: a plan of several passes reads more, so a look never shows more than all of it. It decides nothing.
+//! estimate: an index that is built in several passes reads more, so a look never shows more than all of it. It decides nothing.
 //!
 //! No lock: three atomics. `begin` belongs to the cleaning's own thread.
 
@@ -13,6 +13,8 @@ pub enum Phase {
     /// Not begun.
     #[default]
     Waiting,
+    /// Building the key indexes that are missing.
+    Indexing,
     /// Finding out what is dead.
     Planning,
     /// Writing and swapping segments.
@@ -55,7 +57,8 @@ impl Progress {
         ProgressView {
             phase: match self.phase.load(Ordering::Relaxed) {
                 0 => Phase::Waiting,
-                1 => Phase::Planning,
+                1 => Phase::Indexing,
+                2 => Phase::Planning,
                 _ => Phase::Rewriting,
             },
             done_bytes: self.done_bytes.load(Ordering::Relaxed).min(expected_bytes),

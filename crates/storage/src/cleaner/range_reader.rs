@@ -84,12 +84,7 @@ impl<'a> RangeReader<'a> {
         batch
             .verify_crc()
             .map_err(|error| corrupt(error.to_string()))?;
-        let header = batch.header();
-        let is_described = header.crc == indexed.crc
-            && header.size_bytes() == range.len()
-            && header.base_offset == indexed.base_offset
-            && header.record_count.unsigned_abs() == indexed.record_count;
-        if !is_described {
+        if !indexed.is_described_by(batch.header()) {
             let segment = &self.planned.segment;
             let reason = format!("it describes another batch at position {}", range.start);
             return Err(StorageError::corrupt_key_index(
@@ -130,7 +125,7 @@ impl<'a> RangeReader<'a> {
         let buffer = self.buffer.get_mut(..len).unwrap_or_default();
         let count = segment
             .read_at(buffer, extent.start)
-            .map_err(|source| StorageError::io("read", segment.log_path(), source))?;
+            .map_err(|source| StorageError::unreadable(segment.log_path(), extent.start, source))?;
         if count < len {
             return Err(StorageError::corrupt_segment(
                 segment.log_path(),

@@ -12,16 +12,16 @@
 //! it. No lock; no I/O.
 
 use lastword_record::{
-    BatchBuilder, BatchHeader, BatchSpec, CompressionType, Decompressor, RecordBatch, RecordError,
-    TimestampType,
+    BATCH_HEADER_BYTES, BatchBuilder, BatchHeader, BatchSpec, CompressionType, Decompressor,
+    RecordBatch, RecordError, TimestampType,
 };
 
 use super::retain::Fate;
 use crate::config::{LogConfig, TopicCompression};
 
 /// A merged batch grows to this, uncompressed.
-const TARGET_BYTES: usize = 64 << 10;
-/// A batch with so many live bytes is large enough by itself.
+const TARGET_BYTES: u64 = 64 << 10;
+/// A batch with so many live bytes, uncompressed, is large enough by itself.
 const LARGE_BYTES: u64 = 32 << 10;
 /// A batch that nothing has died in is left as it is from this size on: taking it apart would cost more than it gives.
 const LARGE_UNTOUCHED_BYTES: u64 = 4 << 10;
@@ -31,7 +31,7 @@ const LARGE_UNTOUCHED_BYTES: u64 = 4 << 10;
 pub struct Rebatching {
     /// With its level. None: each batch keeps its own.
     codec: Option<(CompressionType, Option<i32>)>,
-    target_bytes: usize,
+    target_bytes: u64,
 }
 
 impl Rebatching {
@@ -43,7 +43,7 @@ impl Rebatching {
                 TopicCompression::Uncompressed => Some((CompressionType::None, None)),
                 TopicCompression::Codec(codec) => Some((codec, config.compression_level(codec))),
             },
-            target_bytes: TARGET_BYTES.min(config.max_message_bytes as usize),
+            target_bytes: TARGET_BYTES.min(u64::from(config.max_message_bytes)),
         })
     }
 }
@@ -59,11 +59,12 @@ pub struct Kind {
     leader_epoch: i32,
 }
 
-/// Whether a batch may be merged with others, and with which. `is_last_of_producer` by the producers that are known.
+/// Whether a batch may be merged with others, and with which. `live_bytes` are what its live records take uncompressed,
+/// `is_last_of_producer` goes by the producers that are known.
 pub fn kind(
     header: &BatchHeader,
     fate: Fate,
-    live_records: u64,
+    live_bytes: u64,
     is_last_of_producer: bool,
     rebatching: &Rebatching,
 ) -> Option<Kind> {
@@ -71,15 +72,11 @@ pub fn kind(
         || header.is_transactional()
         || header.delete_horizon_ms().is_some()
         || is_last_of_producer;
-    let size_bytes = header.size_bytes() as u64;
     let is_small = match fate {
-        Fate::Copy => size_bytes < LARGE_UNTOUCHED_BYTES,
+        Fate::Copy => live_bytes < LARGE_UNTOUCHED_BYTES,
         Fate::Rebuild {
             delete_horizon_ms: None,
-        } => {
-            let records = u64::from(header.record_count.unsigned_abs()).max(1);
-            size_bytes * live_records / records < LARGE_BYTES
-        }
+        } => live_bytes < LARGE_BYTES,
         Fate::Rebuild { .. } | Fate::KeepEmpty | Fate::Drop => false,
     };
     if is_apart || !is_small {
@@ -119,6 +116,8 @@ struct Open {
     base_offset: i64,
     last_offset: i64,
     sources: u64,
+    /// Uncompressed, about: what stands before a key is encoded anew.
+    size_bytes: u64,
 }
 
 impl Merger {
@@ -131,26 +130,29 @@ impl Merger {
     }
 
     /// Whether a batch can join what is collected.
-    pub fn takes(&self, kind: Kind, header: &BatchHeader, rebatching: &Rebatching) -> bool {
+    pub fn takes(
+        &self,
+        kind: Kind,
+        header: &BatchHeader,
+        live_bytes: u64,
+        rebatching: &Rebatching,
+    ) -> bool {
         let Some(open) = self.open else {
             return false;
         };
-        let collected = match open.sources {
-            1 => self.bytes.len(),
-            _ => self.builder.estimated_bytes(),
-        };
         open.kind == kind
             && header.last_offset() - open.base_offset <= i64::from(i32::MAX)
-            && collected < rebatching.target_bytes
+            && open.size_bytes + live_bytes <= rebatching.target_bytes
     }
 
     /// Begins with a batch, as it would be written alone. What was collected has been taken.
-    pub fn begin(&mut self, kind: Kind, header: &BatchHeader) -> &mut Vec<u8> {
+    pub fn begin(&mut self, kind: Kind, header: &BatchHeader, live_bytes: u64) -> &mut Vec<u8> {
         self.open = Some(Open {
             kind,
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
             sources: 1,
+            size_bytes: BATCH_HEADER_BYTES as u64 + live_bytes,
         });
         self.bytes.clear();
         &mut self.bytes
@@ -160,6 +162,7 @@ impl Merger {
     pub fn add(
         &mut self,
         batch: &RecordBatch<'_>,
+        live_bytes: u64,
         decompressor: &mut Decompressor,
         live: impl FnMut(u64) -> bool,
     ) -> Result<(), RecordError> {
@@ -181,6 +184,7 @@ impl Merger {
         }
         self.builder.push_survivors(batch, decompressor, live)?;
         open.last_offset = batch.header().last_offset();
+        open.size_bytes += live_bytes;
         open.sources += 1;
         Ok(())
     }
@@ -231,38 +235,42 @@ mod tests {
 
     #[test]
     fn only_small_plain_batches_that_nobody_needs_as_they_are_merge() {
-        let may =
-            |header: &BatchHeader, fate, is_last| kind(header, fate, 1, is_last, &KEEP).is_some();
-        assert!(may(&header(), Fate::Copy, false));
-        assert!(may(&header(), REBUILD, false));
-        assert!(!may(&header(), REBUILD, true));
-        for fate in [
-            Fate::Drop,
-            Fate::KeepEmpty,
-            Fate::Rebuild {
-                delete_horizon_ms: Some(1),
-            },
-        ] {
-            assert!(!may(&header(), fate, false));
+        let may = |header: &BatchHeader, fate, live_bytes, is_last| {
+            kind(header, fate, live_bytes, is_last, &KEEP).is_some()
+        };
+        assert!(may(&header(), Fate::Copy, 20, false));
+        assert!(may(&header(), REBUILD, 20, false));
+        assert!(!may(&header(), REBUILD, 20, true));
+        let stamp = Fate::Rebuild {
+            delete_horizon_ms: Some(1),
+        };
+        for fate in [Fate::Drop, Fate::KeepEmpty, stamp] {
+            assert!(!may(&header(), fate, 20, false));
         }
         for attributes in [0x10, 0x20, 0x30, 0x40] {
             let apart = BatchHeader {
                 attributes,
                 ..header()
             };
-            assert!(!may(&apart, REBUILD, false), "{attributes:x}");
+            assert!(!may(&apart, REBUILD, 20, false), "{attributes:x}");
         }
-        let large = BatchHeader {
-            batch_length: 5_000,
-            ..header()
+        assert!(!may(&header(), Fate::Copy, 5_000, false));
+        assert!(may(&header(), REBUILD, 5_000, false));
+        assert!(!may(&header(), REBUILD, 40_000, false));
+    }
+
+    #[test]
+    fn a_merged_batch_stays_within_its_limit_uncompressed() {
+        let limited = Rebatching {
+            target_bytes: 1_000,
+            ..KEEP
         };
-        assert!(!may(&large, Fate::Copy, false));
-        assert!(may(&large, REBUILD, false));
-        let larger = BatchHeader {
-            batch_length: 40_000,
-            ..header()
-        };
-        assert!(!may(&larger, REBUILD, false));
+        let kind = kind(&header(), REBUILD, 400, false, &limited).unwrap();
+        let mut merger = Merger::new();
+        assert!(!merger.takes(kind, &header(), 1, &limited));
+        merger.begin(kind, &header(), 400);
+        assert!(merger.takes(kind, &header(), 539, &limited));
+        assert!(!merger.takes(kind, &header(), 540, &limited));
     }
 
     #[test]

@@ -35,8 +35,8 @@ const WINDOW_BATCHES: usize = 4096;
 const WINDOW_BYTES: u64 = 1 << 20;
 /// Bytes collected before they are written.
 const WRITE_BYTES: usize = 1 << 20;
-/// A log file never exceeds this, whatever the configuration.
-const MAX_SEGMENT_BYTES: u64 = i32::MAX as u64;
+/// A log file never exceeds 2^31-1 bytes, whatever the configuration; a batch that is rebuilt may have grown.
+const MAX_SEGMENT_BYTES: u64 = i32::MAX as u64 - (64 << 20);
 
 /// Which transactions lost all their data in this cleaning; their markers can be stamped by the next.
 #[derive(Debug, Default)]
@@ -44,10 +44,15 @@ pub struct VanishedTransactions {
     dropped: HashSet<i64>,
     survived: HashSet<i64>,
     /// A marker was kept whose data is gone by now.
-    pub any: bool,
+    any: bool,
 }
 
 impl VanishedTransactions {
+    /// Some marker may have lost its data: one that was seen, or one in a segment that was not rewritten.
+    pub fn has_any(&self) -> bool {
+        self.any || !self.dropped.is_empty()
+    }
+
     fn see(&mut self, batch: &IndexedBatch, fate: Fate) {
         let (true, Some((producer_id, _))) = (batch.is_transactional, batch.producer) else {
             return;
@@ -124,6 +129,8 @@ pub fn discard(outputs: Vec<Segment>) {
 struct Step {
     batch: IndexedBatch,
     live_records: u64,
+    /// What the live records take uncompressed.
+    live_bytes: u64,
     fate: Fate,
 }
 
@@ -195,9 +202,17 @@ fn next_steps(
         if fate != Fate::Drop {
             bytes += u64::from(batch.size_bytes);
         }
+        let sizes = batch.ordinals().zip(batches.record_sizes());
+        let live =
+            sizes.filter(|(ordinal, _)| dead_records == 0 || !planned.dead.contains(*ordinal));
+        let live_bytes = match fate {
+            Fate::Copy | Fate::Rebuild { .. } => live.map(|(_, bytes)| bytes).sum(),
+            Fate::KeepEmpty | Fate::Drop => 0,
+        };
         steps.push(Step {
             batch,
             live_records,
+            live_bytes,
             fate,
         });
     }
@@ -234,17 +249,24 @@ fn write(
 
     let kind = rewrite.rebatching.as_ref().and_then(|rebatching| {
         let is_last = retain::is_last_of_producer(&step.batch, rewrite.rules.pins);
-        let kind = rebatch::kind(header, step.fate, step.live_records, is_last, rebatching)?;
+        let kind = rebatch::kind(header, step.fate, step.live_bytes, is_last, rebatching)?;
         Some((kind, rebatching))
     });
     let out = match kind {
-        Some((kind, rebatching)) if outputs.merger.takes(kind, header, rebatching) => {
-            let added = outputs.merger.add(batch, &mut resources.decompressor, live);
+        Some((kind, rebatching))
+            if outputs
+                .merger
+                .takes(kind, header, step.live_bytes, rebatching) =>
+        {
+            let added =
+                outputs
+                    .merger
+                    .add(batch, step.live_bytes, &mut resources.decompressor, live);
             return Ok(added);
         }
         Some((kind, _)) => {
             outputs.end_merge(stats)?;
-            outputs.merger.begin(kind, header)
+            outputs.merger.begin(kind, header, step.live_bytes)
         }
         None => {
             outputs.end_merge(stats)?;

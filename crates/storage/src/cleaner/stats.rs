@@ -46,7 +46,7 @@ pub struct CleanStats {
     pub index_passes: u32,
     /// Bytes of the key indexes of all segments planned.
     pub index_bytes: u64,
-    /// The most memory that the plan took.
+    /// The most memory that the join and the bitmaps took; building indexes comes before it.
     pub memory_bytes: u64,
     /// Bytes of log read for rewriting, and written.
     pub bytes_read: u64,

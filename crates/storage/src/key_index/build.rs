@@ -22,7 +22,7 @@ use super::sort::sort;
 use super::varint::write_varint;
 use crate::dir::File;
 use crate::error::StorageError;
-use crate::segment::Segment;
+use crate::segment::{BatchScan, Segment};
 
 /// Bytes collected before they are written.
 const WRITE_BYTES: usize = 1 << 20;
@@ -48,6 +48,8 @@ pub struct BuildRequest<'a> {
     pub hasher: &'a KeyHasher,
     /// For the entries; a buffer for reading and one for writing come on top.
     pub memory_bytes: usize,
+    /// What was not in the page cache is not left there. A cleaning that reads on wants it to stay.
+    pub leaves_cache_as_found: bool,
 }
 
 /// Writes the index of a segment into an empty file. `charge` hears of bytes before they are read or written, and may
@@ -86,13 +88,18 @@ pub fn build(
     loop {
         built.passes += 1;
         let is_first_pass = built.passes == 1;
-        built.bytes_read += builder.pass(segment, is_first_pass, decompressor, &mut charge)?;
+        let mut scan = segment.scan(0, segment.size_bytes(), READ_BYTES);
+        if request.leaves_cache_as_found {
+            scan = scan.leaving_cache_as_found();
+        }
+        built.bytes_read +=
+            builder.pass(segment, scan, is_first_pass, decompressor, &mut charge)?;
         if is_first_pass {
             builder.end_batches(&mut charge)?;
         }
-        let entries = builder.entries.len();
         builder.write_entries(&mut charge)?;
-        match builder.range.next(entries, builder.max_entries) {
+        let total = u64::from(builder.header.record_count);
+        match builder.range.next(total, builder.max_entries) {
             Some(range) => builder.range = range,
             None => break,
         }
@@ -120,22 +127,20 @@ impl Builder<'_> {
     fn pass(
         &mut self,
         segment: &Segment,
+        mut scan: BatchScan,
         is_first_pass: bool,
         decompressor: &mut Decompressor,
         charge: &mut impl FnMut(u64) -> Result<(), StorageError>,
     ) -> Result<u64, StorageError> {
         let mut before = Before::first(segment.base_offset());
-        let mut scan = segment.scan(0, segment.size_bytes(), READ_BYTES);
         while let Some((position, batch)) = scan.next_batch()? {
             charge(batch.bytes().len() as u64)?;
             let corrupt = |reason: String| {
                 StorageError::corrupt_segment(segment.log_path(), u64::from(position), reason)
             };
-            if is_first_pass {
-                batch
-                    .verify_crc()
-                    .map_err(|error| corrupt(error.to_string()))?;
-            }
+            batch
+                .verify_crc()
+                .map_err(|error| corrupt(error.to_string()))?;
             let indexed = self
                 .see_batch(&batch, &before, decompressor)
                 .map_err(corrupt)?;
@@ -202,37 +207,37 @@ impl Builder<'_> {
             self.header.has_tombstones |= is_tombstone;
             let hash = self.hasher.hash(key);
             if self.range.contains(hash) {
-                self.push(Entry::new(hash, before.next_ordinal + index, is_tombstone))?;
+                self.push(Entry::new(hash, before.next_ordinal + index, is_tombstone));
             }
         }
         Ok(indexed)
     }
 
     #[inline]
-    fn push(&mut self, entry: Entry) -> Result<(), String> {
+    fn push(&mut self, entry: Entry) {
         if self.entries.len() >= self.max_entries {
-            self.narrow()?;
+            self.narrow();
             if !self.range.contains(entry.hash()) {
-                return Ok(());
+                return;
             }
         }
         self.entries.push(entry);
-        Ok(())
     }
 
-    /// Makes room: this pass gives up the upper part of its range to a later one.
+    /// Makes room: this pass gives up an eighth of what it has to a later one. A key that has more records than there is
+    /// room for gets a pass of its own, and memory for them.
     #[cold]
-    fn narrow(&mut self) -> Result<(), String> {
+    fn narrow(&mut self) {
         while self.entries.len() >= self.max_entries {
-            let Some(range) = self.range.narrowed() else {
-                // One key, more often than there is room for: its records alone have to fit.
+            let seven_eighths = self.entries.len() - self.entries.len().div_ceil(8);
+            let (_, cut, _) = self.entries.select_nth_unstable(seven_eighths);
+            let Some(range) = self.range.below(cut.hash()).or(self.range.first()) else {
                 self.max_entries *= 2;
-                return Ok(());
+                return;
             };
             self.range = range;
             self.entries.retain(|entry| range.contains(entry.hash()));
         }
-        Ok(())
     }
 
     fn end_batches(

@@ -21,29 +21,31 @@ impl HashRange {
         self.low <= hash.bits() && hash.bits() <= self.high
     }
 
-    /// The lower seven eighths: as much as possible of what is there already is work done. `None` for one hash.
-    pub fn narrowed(&self) -> Option<HashRange> {
-        let width = self.high - self.low + 1;
-        (width > 1).then(|| HashRange {
+    /// What of the range lies below a hash in it; `None` for nothing.
+    pub fn below(&self, hash: KeyHash) -> Option<HashRange> {
+        (hash.bits() > self.low).then(|| HashRange {
             low: self.low,
-            high: self.low + (width - width.div_ceil(8)) - 1,
+            high: hash.bits() - 1,
         })
     }
 
-    /// The next part, as wide as the memory will take, judged by how many there were in this one.
-    pub fn next(&self, count: usize, max_count: usize) -> Option<HashRange> {
+    /// Its first hash alone; `None` when there is no other.
+    pub fn first(&self) -> Option<HashRange> {
+        (self.high > self.low).then_some(HashRange {
+            low: self.low,
+            high: self.low,
+        })
+    }
+
+    /// The next part, as wide as the memory will take when `total` of them are spread evenly over all hashes.
+    pub fn next(&self, total: u64, max_count: usize) -> Option<HashRange> {
         if self.high >= KeyHash::MAX.bits() {
             return None;
         }
         let low = self.high + 1;
         let room = (max_count as u128 * 31 / 32).max(1);
-        let width = self.high - self.low + 1;
-        let mut next_width = width.saturating_mul(room) / (count as u128).max(1);
-        if count <= max_count / 2 {
-            // Whatever rounding makes of it: a part that had become narrow for one key's sake must not stay so.
-            next_width = next_width.max(width.saturating_mul(2));
-        }
-        let high = low.saturating_add(next_width.max(1) - 1);
+        let width = (KeyHash::MAX.bits() / u128::from(total.max(1))).saturating_mul(room);
+        let high = low.saturating_add(width.max(1) - 1);
         Some(HashRange {
             low,
             high: high.min(KeyHash::MAX.bits()),
@@ -57,20 +59,24 @@ mod tests {
 
     #[test]
     fn the_parts_cover_all_hashes_once() {
-        for (count, max_count) in [(1, 2), (2, 2), (1_000, 900), (900, 1_000), (5, 5_000_000)] {
-            let mut range = HashRange::ALL;
-            for _ in 0..3 {
-                range = range.narrowed().unwrap();
-            }
+        for (total, max_count) in [
+            (0, 2),
+            (2, 2),
+            (1_000, 900),
+            (90_000, 1_000),
+            (5, 5_000_000),
+        ] {
+            let middle = KeyHash::from_low_bits(KeyHash::MAX.bits() / 1_000);
+            let mut range = HashRange::ALL.below(middle).unwrap();
             let mut parts = 1;
-            while let Some(next) = range.next(count, max_count) {
+            while let Some(next) = range.next(total, max_count) {
                 assert_eq!(next.low, range.high + 1);
                 assert!(next.high >= next.low);
-                range = next;
+                range = match parts % 3 {
+                    0 => next.first().unwrap_or(next),
+                    _ => next,
+                };
                 parts += 1;
-                if parts % 3 == 0 {
-                    range = range.narrowed().unwrap();
-                }
                 assert!(parts < 1_000);
             }
             assert_eq!(range.high, KeyHash::MAX.bits());
@@ -78,24 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_has_become_narrow_grows_again_in_the_smallest_memory() {
-        for max_count in 1..10 {
-            let mut range = HashRange { low: 7, high: 7 };
-            let mut parts = 0;
-            while let Some(next) = range.next(max_count / 2, max_count) {
-                range = next;
-                parts += 1;
-                assert!(parts <= 97, "{max_count}");
-            }
-        }
-    }
-
-    #[test]
     fn narrowing_ends_at_one_hash() {
-        let mut range = HashRange::ALL;
-        for _ in 0..2_000 {
-            range = range.narrowed().unwrap_or(range);
-        }
-        assert_eq!(range, HashRange { low: 0, high: 0 });
+        let hash = KeyHash::from_low_bits(7);
+        let range = HashRange::ALL.below(hash).unwrap();
+        assert!(range.contains(KeyHash::from_low_bits(6)) && !range.contains(hash));
+        let first = range.first().unwrap();
+        assert_eq!(
+            (first.first(), first.below(KeyHash::from_low_bits(0))),
+            (None, None)
+        );
     }
 }

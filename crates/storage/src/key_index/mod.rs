@@ -27,6 +27,8 @@ mod section;
 mod sort;
 mod varint;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use lastword_record::Decompressor;
 
 pub use batch::{EndOfTransaction, IndexedBatch, OddRecord};
@@ -64,7 +66,7 @@ pub fn open_or_build(
             tracing::warn!(file = %segment.key_index_path(), reason, "a key index is not usable and is built again");
         }
     }
-    let path = segment.key_index_path() + file_name::TEMPORARY;
+    let path = temporary_path(segment);
     let dir = log.dir();
     let result = dir
         .create(&path)
@@ -110,6 +112,17 @@ fn find(segment: &Segment, hasher: &KeyHasher) -> Result<Found, StorageError> {
         Err(StorageError::CorruptKeyIndex { reason, .. }) => Ok(Found::Unusable(reason)),
         Err(error) => Err(error),
     }
+}
+
+/// Of this building alone: the segment that replaces this one has the same base offset.
+fn temporary_path(segment: &Segment) -> String {
+    static BUILDINGS: AtomicU64 = AtomicU64::new(0);
+    let building = BUILDINGS.fetch_add(1, Ordering::Relaxed);
+    format!(
+        "{}.{building}{}",
+        segment.key_index_path(),
+        file_name::TEMPORARY
+    )
 }
 
 /// Removes an index that has proved to be damaged.

@@ -50,6 +50,7 @@ fn open(log: &Log, hasher: &KeyHasher) -> (KeyIndex, Option<Built>) {
         segment: segments.first(),
         hasher,
         memory_bytes: 1 << 20,
+        leaves_cache_as_found: false,
     };
     open_or_build(log, &request, &mut Decompressor::new(1 << 20), |_| Ok(())).unwrap()
 }

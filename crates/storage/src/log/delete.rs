@@ -140,6 +140,11 @@ fn raise_log_start_offset(log: &Log, writer: &mut LogWriter, offset: i64) {
 
 fn remove_files(log: &Log, segments: &[Arc<Segment>]) -> Result<(), StorageError> {
     let dir = &*log.context.dir;
+    // A deletion of the log waits for this, or has been: then the names may belong to another log by now.
+    let _no_deletion = lock(&log.replace_lock);
+    if log.is_closed() {
+        return Ok(());
+    }
     for segment in segments {
         segment.detach();
         log.context.or_offline(segment.delete_files())?;

@@ -129,7 +129,7 @@ impl BatchScan {
         let count = self
             .file
             .read_full_at(free, u64::from(self.position) + unread as u64)
-            .map_err(|source| StorageError::io("read", self.path.clone(), source))?;
+            .map_err(|source| StorageError::unreadable(self.path.clone(), self.position, source))?;
         self.filled += count;
         self.bytes_read += count as u64;
         if let Some(drop_behind) = &mut self.drop_behind {

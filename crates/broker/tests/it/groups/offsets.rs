@@ -44,7 +44,15 @@ async fn a_damaged_partition_concerns_the_groups_that_are_in_it() {
     let mut client = broker.connect().await;
     let mut served = 0;
     for group in 0..20 {
-        let fetched = fetch_all(&mut client, &format!("group-{group}"), 8).await;
+        let name = format!("group-{group}");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let fetched = loop {
+            let fetched = fetch_all(&mut client, &name, 8).await;
+            // COORDINATOR_LOAD_IN_PROGRESS: the broker has just started.
+            if fetched.groups[0].error_code != 14 || std::time::Instant::now() > deadline {
+                break fetched;
+            }
+        };
         match fetched.groups[0].error_code {
             0 => {
                 let topic = &fetched.groups[0].topics[0];

@@ -13,8 +13,9 @@ use crate::output::human_bytes;
 use crate::time::human_duration;
 
 const WIDTH: usize = 24;
-/// Share of a cleaning that planning takes, by bytes moved: it reads, rewriting reads and writes.
-const PLANNING: f64 = 0.34;
+/// Share of a cleaning after which the key indexes are there, and after which it is planned.
+const INDEXED: f64 = 0.4;
+const PLANNED: f64 = 0.5;
 
 /// When a bar is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -106,6 +107,7 @@ impl Bar {
         if let Some(job) = now {
             let step = match job.progress.view().phase {
                 Phase::Rewriting => "rewriting",
+                Phase::Indexing => "indexing",
                 Phase::Waiting | Phase::Planning => "planning",
             };
             line.push_str(&format!("  {step} {}", job.log.topic_partition()));
@@ -117,11 +119,13 @@ impl Bar {
     fn share(&self, job: &Job) -> f64 {
         let view = job.progress.view();
         let step = view.done_bytes as f64 / view.expected_bytes.max(1) as f64;
+        // Of a dry run the plan is the end.
+        let rest = if self.is_dry_run { 1.0 / PLANNED } else { 1.0 };
         match view.phase {
             Phase::Waiting => 0.0,
-            Phase::Planning if self.is_dry_run => step,
-            Phase::Planning => PLANNING * step,
-            Phase::Rewriting => PLANNING + (1.0 - PLANNING) * step,
+            Phase::Indexing => INDEXED * step * rest,
+            Phase::Planning => (INDEXED + (PLANNED - INDEXED) * step) * rest,
+            Phase::Rewriting => PLANNED + (1.0 - PLANNED) * step,
         }
     }
 }

@@ -294,11 +294,11 @@ fn a_dry_run_counts_the_dead_and_changes_nothing_but_key_indexes() {
 }
 
 #[test]
-fn case_52_a_small_table_takes_several_passes_to_the_same_result() {
+fn case_52_indexes_built_in_several_passes_give_the_same_result() {
     let text = "[a1@0 b1@1 c1@2 d1@3 e1@4] [f1@5 g1@6 h1@7 i1@8 j1@9] | [a2@10 c2@11 e2@12 g2@13 i2@14] | A:";
     let mut large = Scene::new(text);
     large.clean();
-    let mut small = Scene::with_slots(text, 3);
+    let mut small = Scene::with_memory_for(text, 3);
     let stats = small.clean();
     assert!(stats.index_passes > 1, "{stats:?}");
     assert_eq!(stats.keys, 10);

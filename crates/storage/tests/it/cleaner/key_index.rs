@@ -424,6 +424,7 @@ fn an_index_says_exactly_what_is_in_its_log() {
                     segment,
                     hasher: &hasher,
                     memory_bytes: 1 << 10,
+                    leaves_cache_as_found: false,
                 };
                 open_or_build(&scene.log, &request, &mut decompressor, |_| Ok(())).unwrap();
                 check_index(segment, &hasher, &format!("seed {seed}, round {round}"));
@@ -579,6 +580,7 @@ fn an_index_of_a_segment_that_is_replaced_meanwhile_is_not_installed() {
         segment: &segment,
         hasher: &hasher,
         memory_bytes: 1 << 20,
+        leaves_cache_as_found: false,
     };
     let mut decompressor = Decompressor::new(1 << 20);
     let built = open_or_build(&log, &request, &mut decompressor, |_| Ok(()));

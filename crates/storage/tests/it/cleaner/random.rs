@@ -183,7 +183,6 @@ fn run(seed: u64) {
     let segment_bytes = 400 + model.random.below(4_000) as u32;
     let cleaner_config = CleanerConfig {
         dedupe_buffer_size_bytes: slots * 24,
-        io_buffer_size_bytes: 64 << 10,
         ..CleanerConfig::default()
     };
     let mut scene = Scene::with(

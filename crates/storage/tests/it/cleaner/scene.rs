@@ -80,13 +80,13 @@ impl Scene {
         Scene::with(text, configure, CleanerConfig::default())
     }
 
-    /// With a key table of so many slots.
-    pub fn with_slots(text: &str, slots: u64) -> Scene {
+    /// With memory for about so many keys.
+    pub fn with_memory_for(text: &str, keys: u64) -> Scene {
         Scene::with(
             text,
             |_| {},
             CleanerConfig {
-                dedupe_buffer_size_bytes: slots * 24,
+                dedupe_buffer_size_bytes: keys * 24,
                 ..CleanerConfig::default()
             },
         )

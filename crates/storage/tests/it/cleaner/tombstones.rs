@@ -166,7 +166,7 @@ fn a_log_that_another_program_cleaned_is_looked_at_once() {
 #[test]
 fn an_expired_tombstone_takes_every_older_value_with_it() {
     // The value lies in a segment before, and the table holds two keys.
-    let mut scene = Scene::with_slots("a1@0 b1@1 c1@2 | d1@3 e1@4 | aT@5 z1@6 |", 3);
+    let mut scene = Scene::with_memory_for("a1@0 b1@1 c1@2 | d1@3 e1@4 | aT@5 z1@6 |", 3);
     scene.clean_at(0);
     assert_eq!(
         scene.survivors(),

@@ -117,8 +117,8 @@ fn case_41_markers_do_not_kill_each_other() {
 }
 
 #[test]
-fn case_42_a_small_table_loses_no_aborted_transaction() {
-    let mut scene = Scene::with_slots(
+fn case_42_little_memory_loses_no_aborted_transaction() {
+    let mut scene = Scene::with_memory_for(
         "[a1@0]{p1 txn s0} b1@1 c1@2 d1@3 e1@4 f1@5 | g1@6 X@7{p1} h1@8 z1@9 | A: y1@10{p1 s1}",
         3,
     );
@@ -188,7 +188,7 @@ fn case_67_a_key_deleted_by_a_committed_transaction_does_not_come_back() {
         "[x1@0]{{p1 txn s0}} X@1{{p1}} a1@2 {} [aT@23]{{p1 txn s1}} C@24{{p1}} o1@25{{p1 s2}} |",
         fill.join(" ")
     );
-    let mut scene = Scene::with_slots(&text, 15);
+    let mut scene = Scene::with_memory_for(&text, 15);
     for pass in 0..4 {
         scene.clean_at(0);
         scene.write(&format!("z{pass}=1@{} |", 26 + pass));
