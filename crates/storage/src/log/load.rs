@@ -12,19 +12,26 @@
 //!
 //! Every step can be interrupted and done again. Nothing is ever cut because of damage in the
 //! middle: the good records behind it may be all that is left of them.
+//!
+//! Takes no lock: nobody else knows the log yet. `recover` is step 3, `producers` step 5.
+
+mod producers;
+mod recover;
 
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use lastword_record::{BATCH_HEADER_BYTES, Decompressor, RecordBatch, TopicId, TopicPartition};
+use lastword_record::{Decompressor, TopicId, TopicPartition};
 use tracing::{info, warn};
+
+pub(super) use self::producers::aborted_transaction;
+pub(super) use self::recover::is_lost_write;
 
 use super::leader_epochs::LeaderEpochs;
 use super::offsets::{LogPosition, Published, PublishedOffsets};
 use super::upgrade::{End, Look, Upgrade, holds_legacy};
-use super::validate::end_transaction_marker;
 use super::{
     DirectoryContext, Log, LogWriter, SegmentSet, index_settings, leftovers, replace, snapshots,
 };
@@ -32,8 +39,8 @@ use crate::config::LogConfig;
 use crate::dir::{self, Dir};
 use crate::error::StorageError;
 use crate::file_name::{self, LIVE, PartitionFile, SegmentFile};
-use crate::producer_state::{CompletedTransaction, ProducerStateManager};
-use crate::segment::{AbortedTransaction, DEFAULT_SCAN_BUFFER_BYTES, Segment, recover};
+use crate::producer_state::ProducerStateManager;
+use crate::segment::Segment;
 
 /// What the manager knows of a log before it is opened.
 #[derive(Clone, Debug)]
@@ -378,117 +385,6 @@ impl Loader<'_> {
         self.load_producers(segments)
     }
 
-    /// Verifies what may not have reached the disk.
-    fn recover_segments(&mut self, segments: &[Arc<Segment>]) -> Result<(), StorageError> {
-        let Some((last, sealed)) = segments.split_last() else {
-            return Ok(());
-        };
-        // A recovery point beyond the end says nothing about what is here.
-        if self.recovery_point > last.next_offset() {
-            self.recovery_point = 0;
-        }
-        for (index, segment) in sealed.iter().enumerate() {
-            let next_base_offset = segments[index + 1].base_offset();
-            if segment.next_offset() > next_base_offset {
-                let reason = format!("it reaches beyond the next segment, {next_base_offset}");
-                return Err(StorageError::corrupt_segment(segment.log_path(), 0, reason));
-            }
-            let is_suspect = !self.request.is_clean && next_base_offset > self.recovery_point;
-            if is_suspect || segment.needs_recovery() {
-                // Its successor exists, so it was whole once: a missing end is damage, not a tear.
-                verify(segment)?;
-                self.recover_segment(segment)?;
-            }
-        }
-        if !self.request.is_clean || last.needs_recovery() {
-            self.recover_tail(last)?;
-        }
-        Ok(())
-    }
-
-    /// Recovers the segment that was written to. Writes may reach the disk in any order, so a hole
-    /// of zeros may have whole batches behind it. A write that is not on disk was never covered by
-    /// a sync, and neither was anything behind it: nobody was told of it, nobody has read it.
-    /// Damage of any other kind is not a lost write, and nothing is cut.
-    fn recover_tail(&mut self, segment: &Segment) -> Result<(), StorageError> {
-        match self.recover_segment(segment) {
-            Err(StorageError::CorruptSegment { position, .. })
-                if is_lost_write(segment, position)?
-                    && !self.is_below_recovery_point(segment, position)? =>
-            {
-                let path = segment.log_path();
-                warn!(
-                    file = path,
-                    position, "cutting what lies behind a write that was lost"
-                );
-                let failed = |error| StorageError::io("truncate", path.as_str(), error);
-                segment.log_file().truncate(position).map_err(failed)?;
-                self.recover_segment(segment)
-            }
-            result => result,
-        }
-    }
-
-    /// What begins here was on disk once: the recovery point has passed it.
-    fn is_below_recovery_point(
-        &self,
-        segment: &Segment,
-        position: u64,
-    ) -> Result<bool, StorageError> {
-        let mut next_offset = segment.base_offset();
-        let mut scan = segment.scan_headers(0, u32::try_from(position).unwrap_or(u32::MAX));
-        while let Some(batch) = scan.next_batch()? {
-            next_offset = batch.header.next_offset();
-        }
-        // As it was read: `recover_segments` disregards one beyond a log that ends in damage.
-        Ok(next_offset < self.request.recovery_point)
-    }
-
-    fn recover_segment(&mut self, segment: &Segment) -> Result<(), StorageError> {
-        let from_position = self.first_suspect_position(segment);
-        // What the page cache holds may never have reached the disk: after a failed sync the kernel
-        // calls such pages clean. The disk itself is asked.
-        segment.log_file().drop_cache(u64::from(from_position), 0);
-        let mut first_offset = None;
-        let epochs = &mut self.leader_epochs;
-        let recovered = recover(segment, from_position, &mut |_, batch: &RecordBatch<'_>| {
-            let header = batch.header();
-            first_offset.get_or_insert(header.base_offset);
-            if let Some(next) = epochs.with(header.leader_epoch, header.base_offset) {
-                *epochs = next;
-            }
-            Ok(())
-        })?;
-        if let Some(first_offset) = first_offset {
-            let from = self.transactions_from.get_or_insert(first_offset);
-            *from = (*from).min(first_offset);
-        }
-        if recovered.truncated_bytes > 0 {
-            warn!(
-                file = segment.log_path(),
-                ?recovered,
-                "cut a torn tail that was never acknowledged"
-            );
-        }
-        // After an unclean stop one sync of everything follows, when all logs are loaded.
-        if self.request.is_clean {
-            segment.sync()?;
-        }
-        Ok(())
-    }
-
-    /// The batch of the recovery point; the start of the segment when that cannot be told.
-    fn first_suspect_position(&self, segment: &Segment) -> u32 {
-        if segment.base_offset() > self.recovery_point || segment.needs_recovery() {
-            return 0;
-        }
-        match segment.position_of(self.recovery_point) {
-            Ok(Some(batch)) => batch.position,
-            Ok(None) => segment.size_bytes(),
-            Err(_) => 0,
-        }
-    }
-
     /// A log has at least one segment, and does not end below its start.
     fn ensure_active(&self, segments: &mut Vec<Arc<Segment>>) -> Result<(), StorageError> {
         let log_start_offset = self.request.log_start_offset;
@@ -518,81 +414,6 @@ impl Loader<'_> {
         segments.push(Arc::new(segment));
         Ok(())
     }
-
-    fn load_producers(
-        &mut self,
-        segments: &[Arc<Segment>],
-    ) -> Result<ProducerStateManager, StorageError> {
-        let dir = &*self.context.dir;
-        let log_end_offset = segments.last().map_or(0, |segment| segment.next_offset());
-        let limit = self.transactions_from.unwrap_or(log_end_offset);
-        let bases: Vec<i64> = segments
-            .iter()
-            .map(|segment| segment.base_offset())
-            .collect();
-        let newest = snapshots::load_newest(dir, &self.partition_dir, limit, log_end_offset)?;
-        snapshots::remove_strays(dir, &self.partition_dir, &bases)?;
-        let first_offset = bases.first().copied().unwrap_or(0);
-        let mut producers = match newest {
-            Some(snapshot) => ProducerStateManager::from_entries(
-                snapshot.entries,
-                snapshot.offset,
-                self.now_ms(),
-                self.context.producer_id_expiration_ms,
-            ),
-            None => ProducerStateManager::new(first_offset),
-        };
-        for segment in segments {
-            if segment.next_offset() > producers.map_end_offset() {
-                self.replay_producers(segment, &mut producers)?;
-            }
-        }
-        producers.advance_to(log_end_offset);
-        producers.on_high_watermark(log_end_offset);
-        producers.expire(self.now_ms(), self.context.producer_id_expiration_ms);
-        Ok(producers)
-    }
-
-    /// Applies the batches of a segment that the table has not seen. Reads headers only, and the
-    /// records of markers.
-    fn replay_producers(
-        &mut self,
-        segment: &Segment,
-        producers: &mut ProducerStateManager,
-    ) -> Result<(), StorageError> {
-        let from = producers.map_end_offset();
-        let Some(start) = segment.position_of(from)? else {
-            return Ok(());
-        };
-        let mut scan = segment.scan_headers(start.position, segment.size_bytes());
-        while let Some(batch) = scan.next_batch()? {
-            let header = batch.header;
-            if header.base_offset < from {
-                continue;
-            }
-            let mut marker = None;
-            if header.is_control() {
-                let mut bytes = vec![0; batch.size_bytes as usize];
-                let count = segment
-                    .read_at(&mut bytes, batch.position)
-                    .map_err(|error| StorageError::io("read", segment.log_path(), error))?;
-                bytes.truncate(count);
-                marker =
-                    end_transaction_marker(RecordBatch::parse(&bytes)?, &mut self.decompressor)?;
-            }
-            let Some(completed) = producers.apply(&header, marker) else {
-                continue;
-            };
-            let is_forgotten = self
-                .transactions_from
-                .is_some_and(|offset| completed.last_offset >= offset);
-            if completed.is_aborted && is_forgotten {
-                segment.append_aborted(&aborted_transaction(producers, &completed))?;
-            }
-            producers.complete(&completed);
-        }
-        Ok(())
-    }
 }
 
 /// The topic id of `partition.metadata`; zero when there is no such file.
@@ -611,42 +432,4 @@ pub(crate) fn read_topic_id(dir: &dyn Dir, partition_dir: &str) -> Result<TopicI
         line: 2,
         reason: "there is no topic id in it".to_string(),
     })
-}
-
-/// Are there only zeros where a batch header should be?
-pub(super) fn is_lost_write(segment: &Segment, position: u64) -> Result<bool, StorageError> {
-    let mut header = [0xff; BATCH_HEADER_BYTES];
-    let count = segment
-        .log_file()
-        .read_full_at(&mut header, position)
-        .map_err(|error| StorageError::io("read", segment.log_path(), error))?;
-    Ok(count > 0 && header.iter().take(count).all(|byte| *byte == 0))
-}
-
-/// Reads a sealed segment to its end; an error tells where it is damaged. Changes nothing.
-fn verify(segment: &Segment) -> Result<(), StorageError> {
-    let mut scan = segment.scan(0, segment.size_bytes(), DEFAULT_SCAN_BUFFER_BYTES);
-    while let Some((position, batch)) = scan.next_batch()? {
-        batch.verify_crc().map_err(|error| {
-            StorageError::corrupt_segment(
-                segment.log_path(),
-                u64::from(position),
-                error.to_string(),
-            )
-        })?;
-    }
-    Ok(())
-}
-
-/// The transaction index entry of an abort whose marker has just been applied.
-pub(super) fn aborted_transaction(
-    producers: &ProducerStateManager,
-    completed: &CompletedTransaction,
-) -> AbortedTransaction {
-    AbortedTransaction {
-        producer_id: completed.producer_id,
-        first_offset: completed.first_offset,
-        last_offset: completed.last_offset,
-        last_stable_offset: producers.last_stable_offset_after(completed),
-    }
 }
