@@ -3,6 +3,8 @@
 //! Start: bind the address, lock and recover the data directory, take over or restore topics, serve their
 //! partitions, then accept. Stop: no new connections or requests, finish what was begun (ten seconds at the
 //! most), sync everything, write the clean-shutdown marker.
+//!
+//! Lock: `by_address` of the connection counts, held for one map operation; nothing is taken under it.
 
 use std::collections::HashMap;
 use std::io;
@@ -397,7 +399,7 @@ fn configure(stream: &TcpStream) {
     }
 }
 
-/// Connections by address. `by_address` is held for one map operation.
+/// Connections by address, and how many there are in all.
 #[derive(Default)]
 struct ConnectionCounts {
     by_address: Mutex<(usize, HashMap<IpAddr, usize>)>,

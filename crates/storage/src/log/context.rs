@@ -4,6 +4,9 @@
 //! A directory goes offline once, with a reason, and stays so until the process starts again: after
 //! a failed write or sync nobody knows what is on disk, and a second sync that succeeds proves
 //! nothing (the kernel marks the lost pages clean).
+//!
+//! Locks: `log_start_offsets`, held while its file is written, so that files are written in order; `scratches`, for
+//! moments. Nothing is taken under either.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +51,6 @@ pub(crate) struct DirectoryContext {
     offline: OnceLock<String>,
     is_low_on_space: AtomicBool,
     /// LogStartOffset of every log that has one above 0: the content of its checkpoint file.
-    /// The lock is held while the file is written, so that files are written in order.
     log_start_offsets: Mutex<BTreeMap<TopicPartition, i64>>,
     scratches: Mutex<Vec<Scratch>>,
 }

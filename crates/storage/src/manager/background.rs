@@ -1,5 +1,7 @@
 //! The engine's own threads: one that syncs, one that ticks. Optional: an embedder may call
 //! `Log::sync` and `LogManager::tick` himself.
+//!
+//! Lock: `stop`, whether the tick thread is to end; it waits on it between two ticks and does not hold it during one.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

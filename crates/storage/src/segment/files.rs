@@ -1,4 +1,7 @@
 //! Where a segment's files are: directory, base offset and suffix, shared by the segment and its indexes.
+//!
+//! Lock: `suffix` guards the names. It is held while files are renamed, never while they are opened or read; nothing is
+//! taken under it.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,7 +15,6 @@ pub(super) struct SegmentFiles {
     pub dir: Arc<dyn Dir>,
     pub partition_dir: String,
     pub base_offset: i64,
-    /// Guards the names: held while files are renamed, never while they are read.
     suffix: Mutex<String>,
 }
 

@@ -5,6 +5,9 @@
 //! The file is opened when it is first needed and can be closed again, so that a thousand partitions do not hold three
 //! descriptors for each old segment. After `detach` it is never opened by name: the name may belong to another segment.
 //! Nothing here knows what an entry means.
+//!
+//! Lock: `handle`, held while the file is opened by name or synced, never while it is read or written. The names of
+//! `SegmentFiles` are looked up under it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

@@ -7,8 +7,12 @@
 //!   time, not the answer.
 //!
 //! Shared as `Arc<Segment>`. One writer appends (the caller sees to that: the log's writer lock), any number of readers
-//! read up to `size_bytes` without a lock. `writer` guards what the indexes know, `max` the largest timestamp; neither
-//! is held while another lock is taken.
+//! read up to `size_bytes` without a lock.
+//!
+//! Locks: `writer` guards what the indexes know; under it the indexes' own are taken, and `max`, which guards the
+//! largest timestamp. `key_index_building` is held while a key index is built; the log's writer lock is taken under it,
+//! never the other way round.
+//!
 //! Not here: which segment is active, when to roll, what may be deleted, and any sync of the directory. A failed write
 //! or sync is reported once; the caller takes the log directory offline.
 
@@ -75,7 +79,6 @@ pub struct Segment {
     max: Mutex<TimeEntry>,
     /// What the indexes know; only the writer takes it.
     writer: Mutex<IndexFeed>,
-    /// Held by who builds the key index of this segment.
     key_index_building: Mutex<()>,
     has_key_index: AtomicBool,
 }

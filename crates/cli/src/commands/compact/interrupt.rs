@@ -1,7 +1,7 @@
 //! `Interrupt`: SIGINT and SIGTERM ask the cleaner to stop at its next batch. A second one ends the process at once,
 //! which is no worse than a power cut: the next open repairs it.
 //!
-//! Lock: `cleaner`, held while it is told to stop.
+//! Lock: `state`, held while the cleaner is told to stop.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
