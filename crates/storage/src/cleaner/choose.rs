@@ -15,9 +15,9 @@
 //! a quiet log as well.
 //!
 //! The order: logs of internal topics; then those that are late, the latest first; then the dirtiest, or with
-//! `lastword.cleaner.order=benefit` those that gain the most for what they cost. Late is a log beyond its maximum lag, and
-//! one whose tombstones could have gone for a while: such logs have little dirt, so behind a queue that never empties
-//! they would miss their deadlines for ever.
+//! `lastword.cleaner.order=benefit` those that gain the most for what they cost. Late is a log beyond its maximum lag,
+//! and one whose tombstones could have gone for a while: such logs have little dirt, so behind a queue that never
+//! empties they would miss their deadlines for ever.
 
 use std::cmp::Ordering;
 
@@ -50,7 +50,7 @@ pub struct LogFacts {
     pub delete_retention_ms: i64,
     pub horizon: DeleteHorizon,
     pub last_cleaned_ms: Option<i64>,
-    /// Dead bytes per byte that a cleaning would copy, when that drives the order.
+    /// Bytes that a cleaning would give back per byte that it would copy, when that drives the order.
     pub benefit: Option<f64>,
 }
 

@@ -12,7 +12,8 @@
 //! Invariants: a log is cleaned by one thread at a time. A failed log is tried again later, each time after a longer
 //! wait, and nothing else waits for it; a panic counts as a failure of its log.
 //!
-//! Locks: see `worker`. None is held while a log is cleaned.
+//! Locks: `threads` -> `running` -> `config`, the latter two of `worker`, which has the others; `indexer` for moments.
+//! None is held while a log is planned or cleaned.
 //!
 //! Not here: retention, rolling and the deletion of logs, which are `LogManager`'s.
 
@@ -198,6 +199,7 @@ impl LogCleaner {
     }
 
     /// Finds what a cleaning of a log would drop. No record goes; key indexes that are missing are built.
+    /// Waits for a cleaning of the same log that is under way.
     pub fn dry_run(&self, topic_partition: &TopicPartition) -> Result<DryRun, StorageError> {
         let log = self.shared.compacted_log(topic_partition)?;
         let (bounds, plan) = self.shared.plan(&log)?;

@@ -1,5 +1,5 @@
-//! What is known of each log from the cleaner's side: for its own decisions, and for whoever asks why a log is not being
-//! cleaned. Plain data; the lock is `LogCleaner`'s.
+//! What is known of each log from the cleaner's side: for its own decisions, and for whoever asks why a log is not
+//! being cleaned. Plain data; the lock is `notes` of `worker::Shared`.
 
 use std::sync::Weak;
 
@@ -17,6 +17,7 @@ const LAST_RETRY_MS: i64 = 3_600_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CleanerState {
     Idle,
+    /// It is claimed: being cleaned, or planned to find its place in the order or for a dry run.
     Cleaning(Trigger),
     /// The last cleaning failed; it is tried again at this time.
     Failed {
@@ -42,8 +43,8 @@ pub struct LogStatus {
     pub reason: Option<Reason>,
     /// What was clean and dirty when the cleaner last looked.
     pub bounds: Option<Bounds>,
-    /// Dead bytes per byte that a cleaning would copy, when the cleaner last planned this log to find its place in the
-    /// order; infinite when nothing would be copied.
+    /// Bytes that a cleaning would give back per byte that it would copy, when the cleaner last planned this log to find
+    /// its place in the order; infinite when nothing would be copied. Estimated where batches are compressed.
     pub benefit: Option<f64>,
     /// In the checkpoint file.
     pub first_dirty_offset: Option<i64>,

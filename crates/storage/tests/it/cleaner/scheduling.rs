@@ -1,14 +1,14 @@
 //! What is cleaned when, and what is left alone. The arithmetic has its own table tests beside `choose`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::checkpoint::OffsetCheckpointFile;
 use lastword_storage::cleaner::{
-    CleanerState, DeleteHorizon, Limit, LogCleaner, Phase, Progress, Reason,
+    CleanerState, DeleteHorizon, Limit, LogCleaner, Phase, Progress, Reason, Trigger,
 };
 use lastword_storage::clock::Clock;
 use lastword_storage::config::{CleanerConfig, CleaningOrder, CleanupPolicy};
@@ -397,6 +397,114 @@ fn a_log_is_planned_once_to_find_its_place() {
     log.sync().unwrap();
     assert_eq!(next(&scene).0, "t");
     assert!(benefit(&scene).unwrap() > 0.0);
+}
+
+/// The scene, with a directory that runs the hook before the reads of `t-0`, and its logs.
+fn hooked(order: CleaningOrder, logs: &[(&str, &str)]) -> (Scene, Arc<LogCleaner>, ReadHook) {
+    let reads = ReadHook::default();
+    let dir = Arc::new(HookedDir {
+        inner: SimDir::new(),
+        hooks: vec![("t-0", reads.clone())],
+    });
+    let mut scene = Scene::new("");
+    scene.manager = open(dir, &Clock::manual(0), &log_config());
+    for (id, (topic, text)) in logs.iter().enumerate() {
+        another(&scene, id as u8 + 1, topic, text);
+    }
+    let config = CleanerConfig {
+        order,
+        ..CleanerConfig::default()
+    };
+    let cleaner = Arc::new(LogCleaner::new(scene.manager.clone(), config).unwrap());
+    (scene, cleaner, reads)
+}
+
+#[test]
+fn while_a_log_is_planned_for_the_order_others_are_cleaned() {
+    let logs = [("t", "a1@0 a2@1 a3@2"), ("u", "a1@0 a2@1")];
+    let (_scene, cleaner, reads) = hooked(CleaningOrder::Benefit, &logs);
+    let (seen, states) = mpsc::channel();
+    let (planning, hook) = (cleaner.clone(), reads.clone());
+    reads.set(move || {
+        hook.clear();
+        let state = planning.status_of(&topic_partition()).unwrap().state;
+        let (other, (done, next)) = (planning.clone(), mpsc::channel());
+        std::thread::spawn(move || done.send(other.clean_next().map(|(log, _)| log.topic)));
+        let next = next.recv_timeout(Duration::from_secs(30));
+        seen.send((state, next)).unwrap();
+    });
+    assert_eq!(cleaner.clean_next().unwrap().0, topic_partition());
+    let (state, next) = states.try_recv().unwrap();
+    assert_eq!(state, CleanerState::Cleaning(Trigger::DirtyRatio));
+    assert_eq!(next.unwrap().as_deref(), Some("u"));
+}
+
+#[test]
+fn a_dry_run_claims_its_log_and_gives_it_back_also_when_it_fails() {
+    let (_scene, cleaner, reads) = hooked(CleaningOrder::DirtyRatio, &[("t", "a1@0 a2@1")]);
+    let status = |cleaner: &LogCleaner| cleaner.status_of(&topic_partition()).unwrap();
+    let (seen, states) = mpsc::channel();
+    let (planning, hook) = (cleaner.clone(), reads.clone());
+    reads.set(move || {
+        hook.clear();
+        seen.send(status(&planning).state).unwrap();
+        panic!("a panic for the test");
+    });
+    let failed = cleaner.dry_run(&topic_partition()).unwrap_err();
+    assert!(
+        matches!(failed, StorageError::CleanerPanicked { .. }),
+        "{failed}"
+    );
+    let claimed = CleanerState::Cleaning(Trigger::Request);
+    assert_eq!(states.try_recv().unwrap(), claimed);
+    // Nobody's cleaning has failed, so nothing waits.
+    assert_eq!(status(&cleaner).state, CleanerState::Idle);
+    assert_eq!(status(&cleaner).failures, 0);
+    let dry = cleaner.dry_run(&topic_partition()).unwrap();
+    assert_eq!(dry.dead.superseded, 1);
+    assert_eq!(status(&cleaner).state, CleanerState::Idle);
+    let stats = cleaner.clean_now(&topic_partition()).unwrap();
+    assert_eq!(stats.dead, dry.dead);
+}
+
+#[test]
+fn the_benefit_of_a_log_is_what_its_files_would_lose_compressed_or_not() {
+    let config = CleanerConfig {
+        order: CleaningOrder::Benefit,
+        ..CleanerConfig::default()
+    };
+    let scene = Scene::with("", |_| {}, config);
+    // Words that do not compress, and repeat.
+    let value = |number: u64| format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let value = |number: u64| (4 * number..4 * number + 4).map(value).collect::<String>();
+    let record = |number: u64| format!("k{}={}@{number}", number / 2, value(number + 1).repeat(16));
+    let records: Vec<String> = (0..80).map(record).collect();
+    let records = records.join(" ");
+    let logs = [
+        another(&scene, 1, "plain", &format!("[{records}]")),
+        another(&scene, 2, "compressed", &format!("[{records}]{{lz4}}")),
+        // Goes first, unless dead bytes as they are uncompressed are held against a compressed file.
+        another(&scene, 3, "most", "a1@0 a2@1 a3@2 a4@3"),
+    ];
+    let size_bytes = |topic_partition: &TopicPartition| -> u64 {
+        let segments = scene.manager.get(topic_partition).unwrap().segments();
+        segments.iter().map(|it| u64::from(it.size_bytes())).sum()
+    };
+    let sizes_before = logs.clone().map(|log| size_bytes(&log));
+    let order: Vec<TopicPartition> = std::iter::from_fn(|| scene.cleaner.clean_next())
+        .map(|(log, _)| log)
+        .collect();
+    assert_eq!(order.len(), 3);
+    assert_eq!(order[0], logs[2]);
+    let [plain, compressed, most] = std::array::from_fn(|index| {
+        let (before, after) = (sizes_before[index], size_bytes(&logs[index]));
+        let benefit = scene.cleaner.status_of(&logs[index]).unwrap().benefit;
+        (benefit.unwrap(), (before - after) as f64 / after as f64)
+    });
+    assert_eq!(plain.0, plain.1);
+    assert_eq!(most, (3.0, 3.0));
+    let error = compressed.0 / compressed.1 - 1.0;
+    assert!(error.abs() < 0.1, "{compressed:?}");
 }
 
 #[test]
