@@ -59,7 +59,8 @@ pub struct LogFacts {
 pub struct SegmentFacts {
     pub base_offset: i64,
     pub size_bytes: u64,
-    /// Largest record timestamp, or the file's time of change when records have none. Asked for only with a minimum lag.
+    /// Largest record timestamp, or the file's time of change when records have none. Asked for only with a minimum
+    /// lag.
     pub largest_timestamp_ms: i64,
     /// The maximum timestamp of the first batch, or the file's time of change when it has none. Asked for only with a
     /// maximum lag.

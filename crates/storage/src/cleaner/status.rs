@@ -43,8 +43,8 @@ pub struct LogStatus {
     pub reason: Option<Reason>,
     /// What was clean and dirty when the cleaner last looked.
     pub bounds: Option<Bounds>,
-    /// Bytes that a cleaning would give back per byte that it would copy, when the cleaner last planned this log to find
-    /// its place in the order; infinite when nothing would be copied. Estimated where batches are compressed.
+    /// Bytes that a cleaning would give back per byte that it would copy, when the cleaner last planned this log to
+    /// find its place in the order; infinite when nothing would be copied. Estimated where batches are compressed.
     pub benefit: Option<f64>,
     /// In the checkpoint file.
     pub first_dirty_offset: Option<i64>,

@@ -314,7 +314,8 @@ impl Segment {
         })
     }
 
-    /// The same, and `write` brings the `len` bytes to their position, or will have done so before the segment is synced.
+    /// The same, and `write` brings the `len` bytes to their position, or will have done so before the segment is
+    /// synced.
     pub(crate) fn append_with(
         &self,
         len: usize,
