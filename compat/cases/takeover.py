@@ -1,6 +1,6 @@
-"""A directory that real Kafka wrote, served by Lastword with the same topics, configs, records.
+"""A directory that real Kafka wrote, served by Lastword with the same topics, configs, records; and back again.
 
-Lastword only.
+Case 60 of the numbered ones, both ways. Lastword only.
 """
 
 from harness.broker import copy_directory
@@ -45,7 +45,7 @@ def takeover_of_a_kafka_directory(context):
     copy = context.folder / "copy"
     copy_directory(kafka.data, copy)
     # No default of the broker's says that the topics are compacted: their own configs do.
-    lastword = context.start_broker(data=copy)
+    lastword = context.start_broker({"log.cleaner.backoff.ms": 50}, data=copy)
     for topic, wanted_configs in configs.items():
         equal(own_configs(context, lastword, topic), wanted_configs, f"configs of {topic}")
     equal(topic_ids(context, lastword), ids, "topics, their ids and partition counts")
@@ -57,6 +57,20 @@ def takeover_of_a_kafka_directory(context):
     last = kcat(context, "-C", "-t", topics[0], "-p", "0", "-o", "-1", "-c", "1", "-f", "%k=%s",
                 on=lastword).out
     equal(last, "after=takeover", "the record produced after the takeover")
+
+    # Kafka serves what Lastword has written and cleaned, with the files that it does not know beside it.
+    lines = [f"key-{i % 60}:lastword {i}" for i in range(3000)]
+    produce(context, topics[2], lines, "-p", "0", "-X", "enable.idempotence=true",
+            "-X", "batch.num.messages=100", on=lastword)
+    context.wait_cleaned(lastword, topics[2], 0)
+    wanted = context.java("dump_records", *topics, on=lastword)
+    check(len(list(lastword.partition_dir(topics[2]).glob("*.keyindex"))) > 0, "no key index")
+    lastword.stop()
+    kafka.data = copy
+    kafka.start()
+    equal(topic_ids(context, kafka), ids, "topics, their ids and partition counts, on Kafka again")
+    found = context.java("dump_records", *topics, on=kafka)
+    same_lines(found.splitlines(), wanted.splitlines())
     context.note(f"{len(wanted.splitlines())} records in {len(CODECS)} codecs")
 
 

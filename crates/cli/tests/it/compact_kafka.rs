@@ -111,6 +111,16 @@ fn nothing_above_kafkas_high_watermark_is_cleaned() {
 }
 
 #[test]
+fn a_partition_without_a_high_watermark_is_left_alone() {
+    let data = kafka_directory();
+    let file = data.path().join("replication-offset-checkpoint");
+    std::fs::write(&file, "0\n1\nvisits 0 5\n").expect("checkpoint");
+    let said = compact(data.path(), LATER_MS, &["-t", "prices"]).ok();
+    assert!(said.contains("prices-0  nothing to clean: "), "{said}");
+    assert_eq!(rows(data.path(), "prices", 0).len(), 5);
+}
+
+#[test]
 fn an_unreadable_metadata_log_cleans_nothing_that_was_not_asked_for() {
     let data = kafka_directory();
     let file = data

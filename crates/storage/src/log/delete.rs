@@ -153,3 +153,63 @@ fn remove_files(log: &Log, segments: &[Arc<Segment>]) -> Result<(), StorageError
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use lastword_record::{BatchBuilder, BatchSpec, TopicId, TopicPartition};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{CleanupPolicy, LogConfig};
+    use crate::dir::SimDir;
+    use crate::log::AppendOrigin;
+    use crate::manager::LogManager;
+
+    fn append(log: &Log) {
+        let mut builder = BatchBuilder::new(BatchSpec::default());
+        builder.push(0, 1_000, Some(b"k"), Some(b"v"), &[]);
+        let mut bytes = Vec::new();
+        builder.finish(&mut bytes).unwrap();
+        log.append(&bytes, AppendOrigin::Client, 0).unwrap();
+        log.sync().unwrap();
+    }
+
+    #[test]
+    fn a_removal_that_comes_late_leaves_a_new_log_of_the_same_name_alone() {
+        let config = LogConfig {
+            cleanup_policy: CleanupPolicy {
+                compact: false,
+                delete: true,
+            },
+            retention_ms: 0,
+            ..LogConfig::default()
+        };
+        let clock = Clock::manual(10_000);
+        let dir = Arc::new(SimDir::with_clock(clock.clone()));
+        let manager =
+            LogManager::open(Default::default(), dir.clone(), clock, &|_| config.clone()).unwrap();
+        let topic_partition = TopicPartition {
+            topic: "t".into(),
+            partition: 0,
+        };
+        let old = manager
+            .create(&topic_partition, TopicId([1; 16]), config.clone())
+            .unwrap();
+        append(&old);
+        old.roll().unwrap();
+        let retired = old.retire_segments(1_000_000).unwrap();
+        assert!(!retired.is_empty());
+        manager.delete(&topic_partition).unwrap();
+        let new = manager
+            .create(&topic_partition, TopicId([2; 16]), config.clone())
+            .unwrap();
+        append(&new);
+        old.remove_segment_files(&retired).unwrap();
+        let files = dir.files();
+        assert!(
+            files.iter().any(|(name, bytes)| {
+                name == "t-0/00000000000000000000.log" && !bytes.is_empty()
+            })
+        );
+    }
+}
