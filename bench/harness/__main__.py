@@ -10,6 +10,7 @@ import sys
 import time
 
 from . import brokers, report, work, works
+from .metrics import COLUMNS
 from .process import Failed
 
 RESULTS = os.path.join(brokers.WORK, "results.json")
@@ -124,9 +125,12 @@ def _load() -> dict:
     """The results so far; those of an older form of the file are left out."""
     try:
         with open(RESULTS, encoding="utf-8") as file:
-            return {name: entry for name, entry in json.load(file).items() if "columns" in entry}
+            results = {name: entry for name, entry in json.load(file).items() if "columns" in entry}
     except FileNotFoundError:
         return {}
+    for entry in results.values():
+        entry["columns"] = {column: entry["columns"][column] for column in COLUMNS if column in entry["columns"]}
+    return results
 
 
 def _save(results: dict) -> None:

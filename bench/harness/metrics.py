@@ -2,9 +2,9 @@
 
 COLUMNS = {
     "kafka": "Kafka 4.3.0",
+    "apart": "Lastword, re-batching off",
     "lastword": "Lastword",
     "nothing": "Lastword, from nothing",
-    "apart": "Lastword, re-batching off",
 }
 
 # name -> (what it says, unit, "lower" or "higher" is better, or "" when it is only information)

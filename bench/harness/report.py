@@ -207,7 +207,7 @@ def machine() -> str:
         gib = int(memory.readline().split()[1]) / (1 << 20)
     java = subprocess.run(["java", "-version"], capture_output=True, text=True, timeout=30).stderr.splitlines()
     return (
-        f"{os.cpu_count()} x {model}, {gib:.0f} GiB, Linux {platform.release()}, {_file_system(WORK)}, "
+        f"{os.cpu_count()} x {model}, {gib:.0f} GiB, Linux {platform.release().split('-')[0]}, {_file_system(WORK)}, "
         f"{java[0] if java else 'no java'}"
     )
 

@@ -1,14 +1,16 @@
 //! A log directory made with the log engine, segment by segment, and read back without the binary.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lastword_record::{
     BatchBuilder, BatchSpec, Decompressor, RecordBatches, TopicId, TopicPartition,
 };
 use lastword_storage::{
-    AppendOrigin, CleanupPolicy, Clock, FsDir, Identity, Isolation, Log, LogConfig, LogManager,
-    LogManagerConfig, ReadRequest,
+    AppendOrigin, CleanupPolicy, Clock, Dir, FsDir, Identity, Isolation, Log, LogConfig,
+    LogManager, LogManagerConfig, ReadRequest, StorageError,
 };
 
 /// The clock of everything that is written here.
@@ -20,6 +22,7 @@ pub type Row = (i64, String, Option<String>);
 /// An open directory.
 pub struct Directory {
     manager: Arc<LogManager>,
+    path: PathBuf,
 }
 
 impl Directory {
@@ -33,9 +36,19 @@ impl Directory {
             ..LogManagerConfig::default()
         };
         let config_of = |_: &str| LogConfig::default();
-        let manager = LogManager::open(config, dir, Clock::manual(NOW_MS), &config_of);
-        Directory {
-            manager: manager.expect("open"),
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let clock = Clock::manual(NOW_MS);
+            match LogManager::open(config.clone(), dir.clone(), clock, &config_of) {
+                Ok(manager) => {
+                    let path = path.to_owned();
+                    return Directory { manager, path };
+                }
+                // A child that another test is just starting still has the lock that was given back.
+                Err(StorageError::Io { source, .. })
+                    if source.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {}
+                Err(error) => panic!("open: {error}"),
+            }
         }
     }
 
@@ -64,8 +77,15 @@ impl Directory {
         log.sync().expect("sync");
     }
 
+    /// Closed, and free for another process: not before children that other tests are just starting let go of the lock.
     pub fn close(self) {
         self.manager.close().expect("close");
+        drop(self.manager);
+        let dir = FsDir::open(&self.path).expect("directory");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Err(error) = dir.lock() {
+            assert!(Instant::now() < deadline, "lock: {error}");
+        }
     }
 
     /// Every record of a partition.
