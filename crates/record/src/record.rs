@@ -93,9 +93,7 @@ impl<'b> Iterator for HeadersIter<'b> {
 /// Iterator over the records of one batch.
 #[derive(Debug, Clone)]
 pub struct Records<'b> {
-    rest: &'b [u8],
-    left: u32,
-    deltas: OffsetDeltas,
+    walk: Walk<'b>,
     base_offset: i64,
     base_timestamp: i64,
     log_append_time: Option<i64>,
@@ -109,9 +107,7 @@ impl<'b> Records<'b> {
             TimestampType::LogAppendTime => Some(header.max_timestamp),
         };
         Records {
-            rest: payload,
-            left: u32::try_from(header.record_count).unwrap_or(0),
-            deltas: OffsetDeltas::new(header),
+            walk: Walk::new(header, payload),
             base_offset: header.base_offset,
             base_timestamp: header.base_timestamp,
             log_append_time,
@@ -119,12 +115,8 @@ impl<'b> Records<'b> {
     }
 
     #[inline(always)]
-    fn decode(&mut self) -> Result<Record<'b>, &'static str> {
-        let mut rest = self.rest;
-        let mut body = take_body(&mut rest)?;
-        let (timestamp_delta, offset_delta) = take_deltas(&mut body)?;
-        self.deltas.advance(offset_delta)?;
-        let tail = body;
+    fn decode(&self, bare: BareRecord<'b>) -> Result<Record<'b>, &'static str> {
+        let mut body = bare.tail;
         let key = read_nullable_bytes(&mut body).ok_or("bad key length")?;
         let value = read_nullable_bytes(&mut body).ok_or("bad value length")?;
         let headers = match body {
@@ -134,28 +126,19 @@ impl<'b> Records<'b> {
             },
             _ => read_headers(body)?,
         };
-
-        self.rest = rest;
         let timestamp = match self.log_append_time {
-            None => self.base_timestamp.wrapping_add(timestamp_delta),
+            None => self.base_timestamp.wrapping_add(bare.timestamp_delta),
             Some(log_append_time) => log_append_time,
         };
-        let offset = self.base_offset.wrapping_add(i64::from(offset_delta));
+        let offset = self.base_offset.wrapping_add(i64::from(bare.offset_delta));
         Ok(Record {
             offset,
             timestamp,
             key,
             value,
             headers,
-            tail,
+            tail: bare.tail,
         })
-    }
-
-    #[cold]
-    fn fail(&mut self, reason: &'static str) -> RecordError {
-        self.rest = &[];
-        self.left = 0;
-        RecordError::InvalidRecord { reason }
     }
 }
 
@@ -164,26 +147,87 @@ impl<'b> Iterator for Records<'b> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            if self.rest.is_empty() {
-                return None;
-            }
-            return Some(Err(self.fail("bytes left over behind the last record")));
-        }
-        self.left -= 1;
-        match self.decode() {
-            Ok(record) => Some(Ok(record)),
-            Err(reason) => Some(Err(self.fail(reason))),
-        }
+        let decoded = self.walk.next()?.and_then(|bare| self.decode(bare));
+        Some(decoded.map_err(|reason| self.walk.fail(reason)))
     }
 
-    /// The lower bound is 0, so that collecting never reserves what a hostile count asks for.
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(self.left as usize + 1))
+        self.walk.size_hint()
     }
 }
 
 impl std::iter::FusedIterator for Records<'_> {}
+
+/// The walk from record to record that [`Records`] and [`RecordKeys`](crate::RecordKeys) have in common: as many records
+/// as the header states, offset deltas in order, no byte left over behind the last.
+#[derive(Debug, Clone)]
+pub(crate) struct Walk<'b> {
+    rest: &'b [u8],
+    left: u32,
+    deltas: OffsetDeltas,
+}
+
+/// A record of which only what stands before its key was read.
+pub(crate) struct BareRecord<'b> {
+    /// Its length field included; at most 2^31+4: a length that is not negative and its varint.
+    pub size_bytes: u32,
+    pub timestamp_delta: i64,
+    pub offset_delta: i32,
+    /// From the key's length on.
+    pub tail: &'b [u8],
+}
+
+impl<'b> Walk<'b> {
+    pub fn new(header: &BatchHeader, payload: &'b [u8]) -> Walk<'b> {
+        Walk {
+            rest: payload,
+            left: u32::try_from(header.record_count).unwrap_or(0),
+            deltas: OffsetDeltas::new(header),
+        }
+    }
+
+    /// The next record, or what is wrong with it: then the caller ends the walk with [`Walk::fail`].
+    #[inline(always)]
+    pub fn next(&mut self) -> Option<Result<BareRecord<'b>, &'static str>> {
+        if self.left == 0 {
+            if self.rest.is_empty() {
+                return None;
+            }
+            return Some(Err("bytes left over behind the last record"));
+        }
+        self.left -= 1;
+        Some(self.take())
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> Result<BareRecord<'b>, &'static str> {
+        let mut rest = self.rest;
+        let mut body = take_body(&mut rest)?;
+        let size_bytes = (self.rest.len() - rest.len()) as u32;
+        let (timestamp_delta, offset_delta) = take_deltas(&mut body)?;
+        self.deltas.advance(offset_delta)?;
+        self.rest = rest;
+        Ok(BareRecord {
+            size_bytes,
+            timestamp_delta,
+            offset_delta,
+            tail: body,
+        })
+    }
+
+    /// There is nothing more after an error.
+    #[cold]
+    pub fn fail(&mut self, reason: &'static str) -> RecordError {
+        self.rest = &[];
+        self.left = 0;
+        RecordError::InvalidRecord { reason }
+    }
+
+    /// The lower bound is 0, so that collecting never reserves what a hostile count asks for.
+    pub fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.left as usize + 1))
+    }
+}
 
 /// Takes the next record off `rest`; what is returned is the record behind its length.
 #[inline(always)]
