@@ -13,12 +13,14 @@
 //! Locks: `sessions`, then `Session` inside of it; held for map operations only.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use lastword_protocol::messages::FetchRequest;
 use lastword_protocol::messages::fetch_request::FetchPartition;
 use lastword_protocol::messages::fetch_response::PartitionData;
 use lastword_protocol::{ErrorCode, StrBytes, Uuid};
+
+use crate::lock::lock;
 
 /// Partitions a session may keep.
 const MAX_SESSION_PARTITIONS: usize = 20_000;
@@ -365,10 +367,6 @@ fn free_id(sessions: &HashMap<i32, Arc<Mutex<Session>>>) -> Option<i32> {
         }
     }
     None
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod dispatch;
 pub mod error_map;
 pub mod fetch_memory;
 pub mod fetch_session;
+mod lock;
 pub mod metadata;
 pub mod offline;
 pub mod partition;

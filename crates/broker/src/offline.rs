@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use lastword_record::TopicPartition;
 use lastword_storage::checkpoint::{parse_offsets, write_atomically};
@@ -31,6 +31,7 @@ use lastword_storage::{
 use thiserror::Error;
 
 use crate::config::{BrokerConfig, ConfigError, parse_properties};
+use crate::lock::lock;
 use crate::metadata::{
     KraftError, METADATA_FILE_NAME, MetadataFile, MetadataFileError, MetadataImage, Properties,
     read_kraft_metadata,
@@ -382,8 +383,4 @@ fn kafka_configs(kafka: &MetadataImage, topic: &str) -> (Properties, Properties)
         .map_or_else(Properties::new, |topic| topic.configs.clone());
     own.retain(|name, _| ConfigEntry::topic(name).is_some() && !name.starts_with("remote."));
     (own, kafka.broker_configs().clone())
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
