@@ -34,7 +34,6 @@ const BATCH_HEADER_BYTES: u64 = lastword_record::BATCH_HEADER_BYTES as u64;
 /// What to do with every segment below the first uncleanable offset.
 pub struct Plan {
     pub segments: Vec<SegmentPlan>,
-    pub first_uncleanable_offset: i64,
     /// The earliest delete horizon that has not passed, among batches that are there already.
     pub earliest_horizon_ms: Option<i64>,
     pub dead: DeadRecords,
@@ -76,7 +75,7 @@ pub struct SegmentPlan {
 }
 
 impl SegmentPlan {
-    fn new(segment: Arc<Segment>) -> SegmentPlan {
+    fn new(segment: Arc<Segment>, aborted: Vec<AbortedTransaction>) -> SegmentPlan {
         SegmentPlan {
             size_bytes: segment.size_bytes(),
             segment,
@@ -88,7 +87,7 @@ impl SegmentPlan {
             dead_bytes: 0,
             record_bytes: 0,
             removable_batches: 0,
-            kept_aborted: Vec::new(),
+            kept_aborted: aborted,
             tombstones: OrdinalSet::default(),
             same_offset: OrdinalSet::default(),
             has_aborted: false,
@@ -133,7 +132,7 @@ impl Plan {
 
 /// What to plan.
 pub struct PlanRequest<'a> {
-    /// The sealed segments below the first uncleanable offset, in order.
+    /// The sealed segments below the first uncleanable offset, in order: the first ones of all.
     pub segments: &'a [Arc<Segment>],
     /// All segments of the log: an aborted transaction may end behind the ones to clean.
     pub all_segments: &'a [Arc<Segment>],
@@ -149,16 +148,14 @@ pub fn plan(
     resources: &mut CleanerResources,
     control: &Control<'_>,
 ) -> Result<Plan, StorageError> {
+    let aborted = read_aborted(request.all_segments)?;
+    let segments = request.segments.iter().zip(&aborted);
     let mut planner = Planner {
         request,
         plan: Plan {
-            segments: request
-                .segments
-                .iter()
-                .cloned()
-                .map(SegmentPlan::new)
+            segments: segments
+                .map(|(segment, aborted)| SegmentPlan::new(segment.clone(), aborted.clone()))
                 .collect(),
-            first_uncleanable_offset: request.rules.first_uncleanable_offset,
             earliest_horizon_ms: None,
             dead: DeadRecords::default(),
             records: 0,
@@ -169,7 +166,7 @@ pub fn plan(
             index_bytes: 0,
             memory_bytes: 0,
         },
-        aborted: read_aborted(request.all_segments)?,
+        aborted: AbortedTransactions::new(aborted.into_iter().flatten()),
         open_transactions: Default::default(),
     };
     planner.open_indexes(resources, control)?;
@@ -194,12 +191,12 @@ pub fn plan(
     Ok(planner.plan)
 }
 
-fn read_aborted(segments: &[Arc<Segment>]) -> Result<AbortedTransactions, StorageError> {
-    let mut entries = Vec::new();
-    for segment in segments {
-        entries.extend(segment.transaction_index().entries()?);
-    }
-    Ok(AbortedTransactions::new(entries))
+/// The entries of each `.txnindex`.
+fn read_aborted(segments: &[Arc<Segment>]) -> Result<Vec<Vec<AbortedTransaction>>, StorageError> {
+    let entries = segments
+        .iter()
+        .map(|segment| segment.transaction_index().entries());
+    entries.collect()
 }
 
 struct Planner<'a> {
@@ -231,24 +228,21 @@ impl Planner<'_> {
                 leaves_cache_as_found: false,
             };
             let charge = |bytes| control.charge(bytes);
-            match key_index::open_or_build(control.log, &build, &mut resources.decompressor, charge)
-            {
-                Ok((index, built)) => {
-                    planned.records = u64::from(index.header().record_count);
-                    planned.dead = OrdinalSet::with_room_for(planned.records);
-                    self.plan.records += planned.records;
-                    self.plan.index_bytes += index.size_bytes();
-                    if let Some(built) = built {
-                        self.plan.indexes_built += 1;
-                        self.plan.log_bytes_read += built.bytes_read;
-                        self.plan.index_passes = self.plan.index_passes.max(built.passes);
-                    }
-                    planned.index = Some(index);
-                }
-                // Of a damaged segment, or one with old messages, too: the caller isolates the one, converts the other,
-                // and plans again.
-                Err(error) => return Err(error),
+            // Of a damaged segment, or one with old messages, the caller isolates the one, converts the other, and plans
+            // again.
+            let decompressor = &mut resources.decompressor;
+            let (index, built) =
+                key_index::open_or_build(control.log, &build, decompressor, charge)?;
+            planned.records = u64::from(index.header().record_count);
+            planned.dead = OrdinalSet::with_room_for(planned.records);
+            self.plan.records += planned.records;
+            self.plan.index_bytes += index.size_bytes();
+            if let Some(built) = built {
+                self.plan.indexes_built += 1;
+                self.plan.log_bytes_read += built.bytes_read;
+                self.plan.index_passes = self.plan.index_passes.max(built.passes);
             }
+            planned.index = Some(index);
         }
         Ok(())
     }
@@ -258,7 +252,6 @@ impl Planner<'_> {
         let mut is_behind_damage = false;
         for index in 0..self.plan.segments.len() {
             let planned = &mut self.plan.segments[index];
-            planned.kept_aborted = planned.segment.transaction_index().entries()?;
             is_behind_damage |= planned.is_isolated();
             let Some(key_index) = planned
                 .index
