@@ -129,7 +129,7 @@ pub fn discard(outputs: Vec<Segment>) {
 struct Step {
     batch: IndexedBatch,
     live_records: u64,
-    /// What the live records take uncompressed.
+    /// What the live records take uncompressed; 0 when nobody asks, because nothing is merged.
     live_bytes: u64,
     fate: Fate,
 }
@@ -152,7 +152,7 @@ fn fill(
         let mut batches = index.batches(BATCHES_BUFFER_BYTES);
         let mut reader = RangeReader::new(planned, std::mem::take(&mut resources.read_buffer));
         outputs.write_behind.drops_cache = reader.was_cold();
-        while next_steps(&mut batches, planned, &rewrite.rules, &mut steps)? {
+        while next_steps(&mut batches, planned, rewrite, &mut steps)? {
             for step in &steps {
                 vanished.see(&step.batch, step.fate);
             }
@@ -182,7 +182,7 @@ fn fill(
 fn next_steps(
     batches: &mut Batches,
     planned: &SegmentPlan,
-    rules: &Rules<'_>,
+    rewrite: &Rewrite<'_>,
     steps: &mut Vec<Step>,
 ) -> Result<bool, StorageError> {
     steps.clear();
@@ -198,7 +198,7 @@ fn next_steps(
             live_records,
             needs_horizon: planned.to_stamp.count_in_without(ordinals, &planned.dead) > 0,
         };
-        let fate = fate(&batch, batch_plan, rules);
+        let fate = fate(&batch, batch_plan, &rewrite.rules);
         if fate != Fate::Drop {
             bytes += u64::from(batch.size_bytes);
         }
@@ -206,8 +206,10 @@ fn next_steps(
         let live =
             sizes.filter(|(ordinal, _)| dead_records == 0 || !planned.dead.contains(*ordinal));
         let live_bytes = match fate {
-            Fate::Copy | Fate::Rebuild { .. } => live.map(|(_, bytes)| bytes).sum(),
-            Fate::KeepEmpty | Fate::Drop => 0,
+            Fate::Copy | Fate::Rebuild { .. } if rewrite.rebatching.is_some() => {
+                live.map(|(_, bytes)| bytes).sum()
+            }
+            _ => 0,
         };
         steps.push(Step {
             batch,
