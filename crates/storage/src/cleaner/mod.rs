@@ -46,7 +46,6 @@ use std::thread::JoinHandle;
 
 use lastword_record::TopicPartition;
 
-pub use crate::key_index::{KeyHash, KeyHasher};
 pub use choose::{Bounds, DeleteHorizon, Limit, Reason, Trigger};
 pub use clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
 pub use control::Control;

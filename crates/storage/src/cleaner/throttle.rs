@@ -56,11 +56,6 @@ impl Throttle {
         }
     }
 
-    /// Counts, and never waits.
-    pub fn unlimited() -> Throttle {
-        Throttle::new(f64::MAX)
-    }
-
     /// Counts the bytes, and waits until the rate allows them.
     pub fn take(&self, bytes: u64) {
         let mut bucket = self.lock();

@@ -449,7 +449,7 @@ fn wait_for_indexes(dir: &SimDir, log: &Log) {
             return;
         }
         assert!(Instant::now() < deadline, "{sealed:?} have no indexes");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::yield_now();
     }
 }
 
@@ -509,7 +509,7 @@ fn a_directory_without_indexes_gets_them_in_the_background() {
     let deadline = Instant::now() + Duration::from_secs(60);
     while key_indexes(&scene.dir).get(&name) != Some(&whole) {
         assert!(Instant::now() < deadline, "{name} stays damaged");
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::yield_now();
     }
     cleaner.stop();
 }
