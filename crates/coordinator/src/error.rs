@@ -1,5 +1,5 @@
-//! The errors of this crate: what a client is told ([`GroupError`]), what a failed append was
-//! ([`AppendError`]), and what is wrong with a record or a number ([`CoordinatorError`]).
+//! The errors of this crate: what a client is told ([`GroupError`], [`TransactionError`]), what a
+//! failed append was ([`AppendError`]), and what is wrong with a record or a number ([`CoordinatorError`]).
 
 use thiserror::Error;
 
@@ -76,6 +76,67 @@ impl GroupError {
     }
 }
 
+/// An error of the transaction protocol, with Kafka's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
+pub enum TransactionError {
+    #[error("unexpected error in the coordinator")]
+    UnknownServerError,
+    #[error("the coordinator is still loading the transactional id")]
+    CoordinatorLoadInProgress,
+    #[error("the coordinator is not available")]
+    CoordinatorNotAvailable,
+    #[error("this broker does not coordinate the transactional id")]
+    NotCoordinator,
+    #[error("keepPreparedTxn is not supported yet")]
+    UnsupportedVersion,
+    #[error("the request is malformed")]
+    InvalidRequest,
+    #[error("another producer uses this transactional id with a newer epoch")]
+    InvalidProducerEpoch,
+    #[error("the transaction is in no state for this request")]
+    InvalidTxnState,
+    #[error("the producer id does not belong to the transactional id")]
+    InvalidProducerIdMapping,
+    #[error("the transaction timeout is not between 1 and transaction.max.timeout.ms")]
+    InvalidTransactionTimeout,
+    #[error("the previous request of this transactional id is not finished yet, try again")]
+    ConcurrentTransactions,
+    #[error("two-phase commit needs transaction.two.phase.commit.enable")]
+    TransactionalIdAuthorizationFailed,
+    #[error("another producer uses this transactional id with a newer epoch")]
+    ProducerFenced,
+    #[error("the transactional id does not exist")]
+    TransactionalIdNotFound,
+    #[error("the partition is not part of the transaction, abort it")]
+    TransactionAbortable,
+    #[error("the transactional id pattern is not a regular expression")]
+    InvalidRegularExpression,
+}
+
+impl TransactionError {
+    /// The error code on the wire.
+    pub fn code(self) -> i16 {
+        match self {
+            Self::UnknownServerError => -1,
+            Self::CoordinatorLoadInProgress => 14,
+            Self::CoordinatorNotAvailable => 15,
+            Self::NotCoordinator => 16,
+            Self::UnsupportedVersion => 35,
+            Self::InvalidRequest => 42,
+            Self::InvalidProducerEpoch => 47,
+            Self::InvalidTxnState => 48,
+            Self::InvalidProducerIdMapping => 49,
+            Self::InvalidTransactionTimeout => 50,
+            Self::ConcurrentTransactions => 51,
+            Self::TransactionalIdAuthorizationFailed => 53,
+            Self::ProducerFenced => 90,
+            Self::TransactionalIdNotFound => 105,
+            Self::TransactionAbortable => 120,
+            Self::InvalidRegularExpression => 128,
+        }
+    }
+}
+
 /// Why the runtime could not append records to the internal topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum AppendError {
@@ -110,6 +171,17 @@ impl AppendError {
         match self {
             Self::TooLarge => GroupError::InvalidCommitOffsetSize,
             other => other.group_error(),
+        }
+    }
+
+    /// What a producer is told when the state of its transaction could not be stored.
+    pub fn transaction_error(self) -> TransactionError {
+        match self {
+            Self::UnknownPartition | Self::NotEnoughReplicas | Self::TimedOut => {
+                TransactionError::CoordinatorNotAvailable
+            }
+            Self::NotLeader | Self::Storage => TransactionError::NotCoordinator,
+            Self::TooLarge => TransactionError::UnknownServerError,
         }
     }
 }

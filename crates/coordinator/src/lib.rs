@@ -12,14 +12,17 @@
 //!    replies that had to wait for it;
 //! 4. call [`GroupCoordinator::tick`] when [`GroupCoordinator::next_deadline_ms`] has passed.
 
+mod codec;
 mod error;
 mod group;
 mod in_flight;
 mod outcome;
 mod producer_id;
 mod timers;
+#[expect(dead_code, reason = "the machine that uses all of it follows")]
+mod transaction;
 
-pub use error::{AppendError, CoordinatorError, GroupError};
+pub use error::{AppendError, CoordinatorError, GroupError, TransactionError};
 pub use group::config::GroupConfig;
 pub use group::message::{
     CommitPartition, CommitReply, CommitRequest, CommitTopic, CommittedPartition, CommittedTopic,
@@ -36,3 +39,14 @@ pub use group::state::GroupState;
 pub use group::{GroupCoordinator, partition_for};
 pub use outcome::{Append, AppendId, Outcome, Reply, Ticket};
 pub use producer_id::{PRODUCER_ID_BLOCK_SIZE, ProducerIdAllocator, ProducerIdBlock};
+pub use transaction::config::TransactionConfig;
+pub use transaction::filter::TransactionFilters;
+pub use transaction::message::{
+    AddPartitionsRequest, DescribedTransaction, EndTxnRequest, InitProducerIdRequest,
+    ListedTransaction, ProducerIdReply, TransactionReply, VerifiedPartition, VerifiedTopic,
+};
+pub use transaction::record::{
+    PartitionSet, TransactionLogValue, decode_transaction_log_key, decode_transaction_log_value,
+    encode_transaction_log_value,
+};
+pub use transaction::state::{TransactionState, TransactionVersion};

@@ -7,7 +7,6 @@
 //! versions of the wire are the caller's business.
 
 mod classic;
-mod codec;
 pub(crate) mod config;
 mod effect;
 mod join;
@@ -36,6 +35,7 @@ use self::message::{
 };
 use self::state::GroupState;
 use self::turn::{Effect, TimerKey, Turn};
+use crate::codec;
 use crate::error::{AppendError, GroupError};
 use crate::in_flight::InFlight;
 use crate::outcome::{AppendId, Outcome, Reply, Ticket};

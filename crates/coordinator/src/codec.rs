@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::error::CoordinatorError;
 
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     what: &'static str,
     rest: &'a [u8],
     len: usize,
@@ -16,7 +16,7 @@ pub(super) struct Reader<'a> {
 type Field<T> = Result<T, CoordinatorError>;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(what: &'static str, bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(what: &'static str, bytes: &'a [u8]) -> Self {
         Self {
             what,
             rest: bytes,
@@ -24,7 +24,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn malformed(&self, field: &'static str) -> CoordinatorError {
+    pub(crate) fn malformed(&self, field: &'static str) -> CoordinatorError {
         CoordinatorError::Malformed {
             what: self.what,
             field,
@@ -47,19 +47,23 @@ impl<'a> Reader<'a> {
         taken.try_into().map_err(|_| self.malformed(field))
     }
 
-    pub(super) fn int16(&mut self, field: &'static str) -> Field<i16> {
+    pub(crate) fn int8(&mut self, field: &'static str) -> Field<i8> {
+        self.array(field).map(i8::from_be_bytes)
+    }
+
+    pub(crate) fn int16(&mut self, field: &'static str) -> Field<i16> {
         self.array(field).map(i16::from_be_bytes)
     }
 
-    pub(super) fn int32(&mut self, field: &'static str) -> Field<i32> {
+    pub(crate) fn int32(&mut self, field: &'static str) -> Field<i32> {
         self.array(field).map(i32::from_be_bytes)
     }
 
-    pub(super) fn int64(&mut self, field: &'static str) -> Field<i64> {
+    pub(crate) fn int64(&mut self, field: &'static str) -> Field<i64> {
         self.array(field).map(i64::from_be_bytes)
     }
 
-    fn unsigned_varint(&mut self, field: &'static str) -> Field<usize> {
+    pub(crate) fn unsigned_varint(&mut self, field: &'static str) -> Field<usize> {
         let mut value: u32 = 0;
         for shift in [0u32, 7, 14, 21, 28] {
             let [byte] = self.array(field)?;
@@ -96,7 +100,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn nullable_string(
+    pub(crate) fn nullable_string(
         &mut self,
         field: &'static str,
         flexible: bool,
@@ -109,71 +113,99 @@ impl<'a> Reader<'a> {
         Ok(Some(text.to_owned()))
     }
 
-    pub(super) fn string(&mut self, field: &'static str, flexible: bool) -> Field<String> {
+    pub(crate) fn string(&mut self, field: &'static str, flexible: bool) -> Field<String> {
         self.nullable_string(field, flexible)?
             .ok_or_else(|| self.malformed(field))
     }
 
-    pub(super) fn bytes(&mut self, field: &'static str, flexible: bool) -> Field<Bytes> {
+    pub(crate) fn bytes(&mut self, field: &'static str, flexible: bool) -> Field<Bytes> {
         let length = self.length(field, flexible, true)?;
         let length = length.ok_or_else(|| self.malformed(field))?;
         self.take(field, length).map(Bytes::copy_from_slice)
     }
 
-    pub(super) fn array_length(&mut self, field: &'static str, flexible: bool) -> Field<usize> {
+    pub(crate) fn nullable_array_length(
+        &mut self,
+        field: &'static str,
+        flexible: bool,
+    ) -> Field<Option<usize>> {
+        self.length(field, flexible, true)
+    }
+
+    pub(crate) fn array_length(&mut self, field: &'static str, flexible: bool) -> Field<usize> {
         self.length(field, flexible, true)?
             .ok_or_else(|| self.malformed(field))
     }
 
     /// Skips the tagged fields that end a flexible structure.
-    pub(super) fn tagged_fields(&mut self) -> Field<()> {
+    pub(crate) fn tagged_fields(&mut self) -> Field<()> {
         for _ in 0..self.unsigned_varint("tagged fields")? {
-            self.unsigned_varint("tag")?;
-            let size = self.unsigned_varint("tag size")?;
-            self.take("tagged field", size)?;
+            self.tagged_field()?;
         }
         Ok(())
+    }
+
+    /// One tagged field: its tag, and a reader of just its bytes.
+    pub(crate) fn tagged_field(&mut self) -> Field<(usize, Reader<'a>)> {
+        let tag = self.unsigned_varint("tag")?;
+        let size = self.unsigned_varint("tag size")?;
+        let bytes = self.take("tagged field", size)?;
+        Ok((tag, Reader::new(self.what, bytes)))
     }
 }
 
 /// The longest name accepted from a client. A string in a record has a length of 16 bits; the rest
 /// is room for what is appended to make a member id.
-pub(super) const NAME_BYTES_MAX: usize = 32_000;
+pub(crate) const NAME_BYTES_MAX: usize = 32_000;
 
-pub(super) fn put_int16(out: &mut Vec<u8>, value: i16) {
+pub(crate) fn put_int16(out: &mut Vec<u8>, value: i16) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-pub(super) fn put_int32(out: &mut Vec<u8>, value: i32) {
+pub(crate) fn put_int32(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-pub(super) fn put_int64(out: &mut Vec<u8>, value: i64) {
+pub(crate) fn put_int64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&value.to_be_bytes());
 }
 
-pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn put_string(out: &mut Vec<u8>, text: &str) {
     // Names are limited where requests enter, and names that were replayed had such a length.
     let length = i16::try_from(text.len()).expect("a name of at most NAME_BYTES_MAX bytes");
     put_int16(out, length);
     out.extend_from_slice(text.as_bytes());
 }
 
-pub(super) fn put_nullable_string(out: &mut Vec<u8>, text: Option<&str>) {
+pub(crate) fn put_nullable_string(out: &mut Vec<u8>, text: Option<&str>) {
     match text {
         Some(text) => put_string(out, text),
         None => put_int16(out, -1),
     }
 }
 
-pub(super) fn put_length(out: &mut Vec<u8>, length: usize) {
+pub(crate) fn put_length(out: &mut Vec<u8>, length: usize) {
     put_int32(
         out,
         i32::try_from(length).expect("requests are smaller than 2 GiB"),
     );
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_length(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+pub(crate) fn put_unsigned_varint(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// A string of a flexible version.
+pub(crate) fn put_compact_string(out: &mut Vec<u8>, text: &str) {
+    put_unsigned_varint(out, text.len() + 1);
+    out.extend_from_slice(text.as_bytes());
 }
