@@ -41,17 +41,18 @@ use crate::in_flight::InFlight;
 use crate::outcome::{AppendId, Outcome, Reply, Ticket};
 use crate::timers::Timers;
 
-/// The partition of `__consumer_offsets` that a group belongs to: the hash of Java's
-/// `String.hashCode`, without its sign, modulo the number of partitions.
-pub fn partition_for(group_id: &str, partition_count: i32) -> i32 {
+/// The partition of `__consumer_offsets` that a group belongs to, or of `__transaction_state` that
+/// a transactional id belongs to: the absolute value of Java's `String.hashCode`, modulo the number
+/// of partitions. The one hash without an absolute value counts as 0.
+pub fn partition_for(id: &str, partition_count: i32) -> i32 {
     assert!(
         partition_count > 0,
         "a topic has partitions, not {partition_count}"
     );
-    let hash = group_id.encode_utf16().fold(0i32, |hash, unit| {
+    let hash = id.encode_utf16().fold(0i32, |hash, unit| {
         hash.wrapping_mul(31).wrapping_add(i32::from(unit))
     });
-    (hash & i32::MAX) % partition_count
+    hash.checked_abs().unwrap_or(0) % partition_count
 }
 
 /// The groups of one partition, one instance per partition that this broker leads.

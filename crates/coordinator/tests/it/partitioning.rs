@@ -1,28 +1,24 @@
-//! Which partition of the internal topic a group belongs to.
+//! Which partition of the internal topics a group or a transactional id belongs to.
 
 use lastword_coordinator::partition_for;
 
 #[test]
-fn a_group_goes_to_the_partition_of_its_java_hash() {
-    // Hashes by Java's String.hashCode.
-    let cases: [(&str, i32); 6] = [
+fn an_id_goes_to_the_partition_that_kafka_4_3_sends_it_to() {
+    // Kafka's `Utils.abs(id.hashCode()) % 50`, printed by its own classes.
+    let cases: [(&str, i32); 9] = [
         ("", 0),
-        ("a", 97),
-        ("hello", 99_162_322),
-        ("polygenelubricants", i32::MIN),
-        ("\u{fc}", 252),
-        ("\u{1f980}", 1_772_802),
+        ("a", 47),
+        ("orders-app", 5),
+        ("connect-cluster", 13),
+        // A negative hash: its absolute value counts, not its lower 31 bits.
+        ("my-group", 12),
+        // The hash i32::MIN has no absolute value.
+        ("polygenelubricants", 0),
+        ("console-consumer-12345", 6),
+        ("Gr\u{fc}\u{df}e", 1),
+        ("\u{1f980}", 2),
     ];
-    for (group_id, hash) in cases {
-        assert_eq!(
-            partition_for(group_id, 50),
-            (hash & i32::MAX) % 50,
-            "{group_id}"
-        );
-        assert_eq!(
-            partition_for(group_id, i32::MAX),
-            (hash & i32::MAX) % i32::MAX,
-            "{group_id}"
-        );
+    for (id, partition) in cases {
+        assert_eq!(partition_for(id, 50), partition, "{id}");
     }
 }
