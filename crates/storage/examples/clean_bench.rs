@@ -1,11 +1,12 @@
 //! Times one cleaning of a generated log. Not a test: it asserts nothing about time.
 //!
-//! `cargo run --release -p lastword-storage --example clean_bench -- [A|B|C|D] [DIRECTORY]`
+//! `cargo run --release -p lastword-storage --example clean_bench -- [A|B|C|D|MILLIONS] [DIRECTORY]`
 //!
 //! - A: 4 M records of about 208 bytes, 500 k keys drawn uniformly, uncompressed, segments of 64 MiB;
 //! - B: the same with lz4;
 //! - C: 20 M records of about 80 bytes, 12.6 M different keys, segments of 256 MiB;
-//! - D: A, cleaned, and then 200 k more updates.
+//! - D: A, cleaned, and then 200 k more updates;
+//! - a number: C with so many million records and keys, segments of 64 MiB.
 //!
 //! The log is written to a new directory below DIRECTORY (default: the system's) and removed at the end.
 
@@ -59,7 +60,17 @@ fn main() -> Result<(), Box<dyn Error>> {
             second_round: 200_000,
             ..base
         },
-        _ => return Err(format!("unknown work {name}").into()),
+        millions => {
+            let millions: u64 = millions
+                .parse()
+                .map_err(|_| format!("unknown work {millions}"))?;
+            Work {
+                records: millions * 1_000_000,
+                keys: millions * 1_000_000,
+                value_bytes: 60,
+                ..base
+            }
+        }
     };
     let directory = tempfile::Builder::new()
         .prefix("clean-bench-")

@@ -39,7 +39,6 @@ mod status;
 mod throttle;
 mod transactions;
 mod worker;
-mod write_behind;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;

@@ -1,5 +1,10 @@
 //! `OutputWriter`: writes the bytes of outputs in a thread of its own, while the next ones are put together.
 //!
+//! Each write is handed to the disk at once, so that the disk works at the same time as the processor, the sync at the
+//! end of a file finds little left to do, and so does a group commit that syncs the same file system. That is a promise
+//! of nothing: who needs the bytes to be durable syncs the file. It is no sync either: each one would be a commit of the
+//! file system's journal, for which the group commits of the broker would have to wait.
+//!
 //! The thread starts with the second write, so that small cleanings have none, and a few buffers go round between the
 //! two. A failure is answered by one of the next calls, or by `finish`, which has to be called before a file is synced.
 //! Files of a simulated directory are written at once, so that simulations stay repeatable. No lock.
@@ -16,6 +21,8 @@ const QUEUE: usize = 3;
 
 #[derive(Default)]
 pub struct OutputWriter {
+    /// What is on disk leaves the page cache, as far as it is brought there here: nobody had the inputs in it either.
+    pub drops_cache: bool,
     has_written: bool,
     thread: Option<WriterThread>,
 }
@@ -24,6 +31,18 @@ struct Write {
     file: Arc<dyn File>,
     bytes: Vec<u8>,
     position: u64,
+    drops_cache: bool,
+}
+
+impl Write {
+    fn run(&self) -> io::Result<()> {
+        self.file.write_all_at(&self.bytes, self.position)?;
+        let end = self.position + self.bytes.len() as u64;
+        // From the start: what has come to disk meanwhile is dropped.
+        let begin = if self.drops_cache { 0 } else { self.position };
+        self.file.start_write_back(begin, end - begin);
+        Ok(())
+    }
 }
 
 struct WriterThread {
@@ -45,17 +64,19 @@ impl OutputWriter {
             self.thread = WriterThread::start();
         }
         self.has_written = true;
-        let Some(thread) = &self.thread else {
-            file.write_all_at(bytes, position)?;
-            bytes.clear();
-            return Ok(());
-        };
-        let spare = thread.spare.try_recv().unwrap_or_default();
-        let write = Write {
+        let mut write = Write {
             file: Arc::clone(file),
-            bytes: std::mem::replace(bytes, spare),
+            bytes: std::mem::take(bytes),
             position,
+            drops_cache: self.drops_cache,
         };
+        let Some(thread) = &self.thread else {
+            let result = write.run();
+            write.bytes.clear();
+            *bytes = write.bytes;
+            return result;
+        };
+        *bytes = thread.spare.try_recv().unwrap_or_default();
         match thread.writes.send(write) {
             Ok(()) => Ok(()),
             // It has ended before its time: with an error.
@@ -90,7 +111,7 @@ impl WriterThread {
         let (written, spare) = channel();
         let write_all = move || {
             receiver.iter().try_for_each(|mut write| {
-                write.file.write_all_at(&write.bytes, write.position)?;
+                write.run()?;
                 write.bytes.clear();
                 // Nobody may want it any more.
                 let _ = written.send(write.bytes);

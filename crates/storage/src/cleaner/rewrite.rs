@@ -23,7 +23,6 @@ use super::range_reader::RangeReader;
 use super::rebatch::{self, Merger, Rebatching};
 use super::retain::{self, BatchPlan, Fate, Rules, fate};
 use super::stats::CleanStats;
-use super::write_behind::WriteBehind;
 use crate::error::StorageError;
 use crate::file_name;
 use crate::key_index::{Batches, IndexedBatch};
@@ -151,7 +150,7 @@ fn fill(
         };
         let mut batches = index.batches(BATCHES_BUFFER_BYTES);
         let mut reader = RangeReader::new(planned, std::mem::take(&mut resources.read_buffer));
-        outputs.write_behind.drops_cache = reader.was_cold();
+        outputs.writer.drops_cache = reader.was_cold();
         while next_steps(&mut batches, planned, rewrite, &mut steps)? {
             for step in &steps {
                 vanished.see(&step.batch, step.fate);
@@ -316,7 +315,6 @@ struct Outputs<'a> {
     aborted: std::collections::VecDeque<AbortedTransaction>,
     bytes: u64,
     writer: OutputWriter,
-    write_behind: WriteBehind<'a>,
     merger: Merger,
 }
 
@@ -334,7 +332,6 @@ impl<'a> Outputs<'a> {
             aborted: std::collections::VecDeque::new(),
             bytes: 0,
             writer: OutputWriter::default(),
-            write_behind: WriteBehind::new(control.throttle),
             merger: Merger::new(),
         }
     }
@@ -419,7 +416,6 @@ impl<'a> Outputs<'a> {
             segment.append_with(len, &self.headers, |log, position| {
                 writer.write(log, pending, position)
             })?;
-            self.write_behind.written(segment.log_file(), len as u64);
         }
         self.bytes += len as u64;
         self.headers.clear();
@@ -444,8 +440,6 @@ impl<'a> Outputs<'a> {
         }
         let written = self.writer.finish();
         written.map_err(|source| StorageError::io("write", self.current().log_path(), source))?;
-        let synced = self.write_behind.finish();
-        synced.map_err(|source| StorageError::io("sync", self.current().log_path(), source))?;
         let modified_ms = match group.last() {
             Some(last) => Some(last.segment.modified_ms()?),
             None => None,
@@ -453,7 +447,7 @@ impl<'a> Outputs<'a> {
         for segment in &self.segments {
             segment.seal()?;
             segment.sync()?;
-            if self.write_behind.drops_cache {
+            if self.writer.drops_cache {
                 segment.log_file().drop_cache(0, 0);
             }
             if let Some(modified_ms) = modified_ms {

@@ -97,11 +97,6 @@ impl Throttle {
         self.changed.notify_all();
     }
 
-    /// Whether there were requests in the last window of a cleaning.
-    pub fn has_traffic(&self) -> bool {
-        self.lock().feedback.has_traffic
-    }
-
     /// What holds now; infinite for no limit.
     pub fn bytes_per_second(&self) -> f64 {
         let rate = self.lock().bytes_per_second();
