@@ -42,6 +42,12 @@ impl<E> InFlight<E> {
         id
     }
 
+    /// Queues an effect that waits for nothing but its turn, behind all appends before it.
+    pub(crate) fn push_reported(&mut self, effect: E) {
+        let id = self.push(effect);
+        self.report(id, Ok(()));
+    }
+
     /// Notes the fate of an append; `false` when nothing waits for it.
     pub(crate) fn report(&mut self, id: AppendId, result: Result<(), AppendError>) -> bool {
         // Ids are dense and ascending, so the position follows from the first one.

@@ -29,7 +29,7 @@ pub use group::message::{
     DeleteOffsetsReply, DeletedPartition, DeletedTopic, DescribedGroup, DescribedMember,
     FetchedPartition, FetchedTopic, HeartbeatRequest, JoinMember, JoinProtocol, JoinReply,
     JoinRequest, LeaveMember, LeaveReply, LeaveRequest, LeftMember, ListedGroup, SyncAssignment,
-    SyncReply, SyncRequest, TopicPartitions,
+    SyncReply, SyncRequest, TopicPartitions, TransactionalCommitRequest,
 };
 pub use group::record::{
     CoordinatorKey, CoordinatorRecord, GroupMetadataMember, GroupMetadataValue, OffsetCommitValue,

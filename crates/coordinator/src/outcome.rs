@@ -22,6 +22,9 @@ pub struct AppendId(pub u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     pub id: AppendId,
+    /// The id and epoch of the producer in whose transaction the records are; the batch is then a
+    /// transactional one, without sequence numbers.
+    pub producer: Option<(i64, i16)>,
     pub records: Vec<CoordinatorRecord>,
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::group_offsets::GroupOffsets;
 use super::message::{JoinMember, JoinProtocol, JoinReply};
-use super::offsets::GroupOffsets;
 use super::record::{GroupMetadataMember, GroupMetadataValue};
 use super::state::GroupState;
 use super::subscription::{self, CONSUMER_PROTOCOL_TYPE};

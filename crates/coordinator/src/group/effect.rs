@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::classic::ClassicGroup;
 use super::record::OffsetCommitValue;
 use super::state::GroupState;
-use super::turn::{Effect, OffsetKey, Turn};
+use super::turn::{Effect, OffsetKey, OpenTransactions, Turn};
 use super::{join, sync};
 use crate::error::AppendError;
 use crate::outcome::AppendId;
@@ -44,10 +44,11 @@ pub(super) fn settle(
         Effect::Commit {
             group_id,
             offsets,
+            producer_id,
             ticket,
             mut reply,
         } => {
-            settle_commit(groups, turn, &group_id, offsets, result);
+            settle_commit(groups, turn, &group_id, offsets, producer_id, result);
             if let Err(error) = result {
                 reply.fail(error.commit_error());
             }
@@ -68,14 +69,37 @@ pub(super) fn settle(
                 turn.reply(ticket, reply);
             }
         }
+        Effect::EndTransaction {
+            producer_id,
+            is_commit,
+        } => end_transaction(groups, turn.open_transactions, producer_id, is_commit),
+    }
+}
+
+/// Applies or drops the offsets that a producer's transaction has in this partition.
+pub(super) fn end_transaction(
+    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    open_transactions: &mut OpenTransactions,
+    producer_id: i64,
+    is_commit: bool,
+) {
+    for group_id in open_transactions.remove(&producer_id).unwrap_or_default() {
+        let Some(group) = groups.get_mut(&group_id) else {
+            continue;
+        };
+        group.offsets.end_transaction(producer_id, is_commit);
+        if group.is_blank() {
+            groups.remove(&group_id);
+        }
     }
 }
 
 fn settle_commit(
     groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
-    turn: &Turn<'_>,
+    turn: &mut Turn<'_>,
     group_id: &Arc<str>,
     offsets: Vec<(String, i32, OffsetCommitValue)>,
+    producer_id: Option<i64>,
     result: Result<(), AppendError>,
 ) {
     let group = groups
@@ -84,8 +108,12 @@ fn settle_commit(
     for (topic, partition, value) in offsets {
         group.offsets.end(&topic, partition);
         if result.is_ok() {
-            group.offsets.put(topic, partition, value);
+            group.offsets.put(&topic, partition, value, producer_id);
         }
+    }
+    if let (Some(producer_id), Ok(())) = (producer_id, result) {
+        let open = turn.open_transactions.entry(producer_id).or_default();
+        open.insert(group_id.clone());
     }
     if group.is_blank() {
         groups.remove(group_id);

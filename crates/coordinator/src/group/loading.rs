@@ -18,6 +18,32 @@ impl GroupCoordinator {
     ///
     /// A record that cannot be read changes nothing. Keys of other kinds of groups are skipped.
     pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), CoordinatorError> {
+        self.replay_record(None, key, value)
+    }
+
+    /// Takes over one record of a transactional batch: its offset waits for the marker of the
+    /// producer, which may come after loading, by [`GroupCoordinator::transaction_ended`].
+    pub fn replay_transactional(
+        &mut self,
+        producer_id: i64,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), CoordinatorError> {
+        self.replay_record(Some(producer_id), key, value)
+    }
+
+    /// Takes over the marker that ends a producer's transaction.
+    pub fn replay_marker(&mut self, producer_id: i64, is_commit: bool) {
+        let open = &mut self.open_transactions;
+        effect::end_transaction(&mut self.groups, open, producer_id, is_commit);
+    }
+
+    fn replay_record(
+        &mut self,
+        producer_id: Option<i64>,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), CoordinatorError> {
         match record::decode_key(key)? {
             CoordinatorKey::OffsetCommit {
                 group_id,
@@ -25,7 +51,7 @@ impl GroupCoordinator {
                 partition,
             } => {
                 let value = value.map(record::decode_offset_commit_value).transpose()?;
-                self.replay_offset(group_id, topic, partition, value);
+                self.replay_offset(producer_id, &group_id, &topic, partition, value);
                 Ok(())
             }
             CoordinatorKey::GroupMetadata { group_id } => {
@@ -41,23 +67,32 @@ impl GroupCoordinator {
 
     fn replay_offset(
         &mut self,
-        group_id: String,
-        topic: String,
+        producer_id: Option<i64>,
+        group_id: &str,
+        topic: &str,
         partition: i32,
         value: Option<record::OffsetCommitValue>,
     ) {
-        let group_id: Arc<str> = Arc::from(group_id);
-        if let Some(value) = value {
-            let new_group = || ClassicGroup::new(group_id.clone(), None);
-            let group = self
-                .groups
-                .entry(group_id.clone())
-                .or_insert_with(new_group);
-            group.offsets.put(topic, partition, value);
-        } else if let Some(group) = self.groups.get_mut(&group_id) {
-            group.offsets.remove(&topic, partition);
-            self.forget_if_blank(&group_id);
+        let Some(value) = value else {
+            if let Some(group) = self.groups.get_mut(group_id) {
+                group.offsets.remove(topic, partition);
+                self.forget_if_blank(group_id);
+            }
+            return;
+        };
+        if !self.groups.contains_key(group_id) {
+            let group_id: Arc<str> = Arc::from(group_id);
+            let group = ClassicGroup::new(group_id.clone(), None);
+            self.groups.insert(group_id, group);
         }
+        let Some(group) = self.groups.get_mut(group_id) else {
+            return;
+        };
+        if let Some(producer_id) = producer_id {
+            let open = self.open_transactions.entry(producer_id).or_default();
+            open.insert(group.id.clone());
+        }
+        group.offsets.put(topic, partition, value, producer_id);
     }
 
     fn replay_group(
@@ -114,7 +149,10 @@ impl GroupCoordinator {
             let waiting = match effect {
                 Effect::Commit { ticket, reply, .. } => Some((ticket, reply)),
                 Effect::Remove { reply, .. } => reply,
-                Effect::EmptyGroup | Effect::Assign { .. } | Effect::StaticRejoin(_) => None,
+                Effect::EmptyGroup
+                | Effect::Assign { .. }
+                | Effect::StaticRejoin(_)
+                | Effect::EndTransaction { .. } => None,
             };
             if let Some((ticket, mut reply)) = waiting {
                 reply.fail(error);

@@ -179,6 +179,22 @@ pub struct CommitRequest {
     pub api_version: i16,
 }
 
+/// Offsets that are part of a producer's transaction (TxnOffsetCommit).
+///
+/// That the producer may write here, and in this epoch, is checked where its records are appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionalCommitRequest {
+    pub group_id: String,
+    /// -1 when unknown: before version 3, and for consumers that assign their own partitions.
+    pub generation_id: i32,
+    /// Empty when unknown.
+    pub member_id: String,
+    pub group_instance_id: Option<String>,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub topics: Vec<CommitTopic>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommittedPartition {
     pub partition: i32,

@@ -9,10 +9,12 @@
 mod classic;
 pub(crate) mod config;
 mod effect;
+mod group_offsets;
 mod join;
 mod loading;
 pub(crate) mod message;
 mod offsets;
+mod partition_map;
 mod rebalance;
 pub(crate) mod record;
 mod session;
@@ -31,10 +33,10 @@ use self::config::GroupConfig;
 use self::message::{
     CommitRequest, DeleteOffsetsReply, DescribedGroup, DescribedMember, FetchedTopic,
     HeartbeatRequest, JoinReply, JoinRequest, LeaveReply, LeaveRequest, LeftMember, ListedGroup,
-    SyncReply, SyncRequest, TopicPartitions,
+    SyncReply, SyncRequest, TopicPartitions, TransactionalCommitRequest,
 };
 use self::state::GroupState;
-use self::turn::{Effect, TimerKey, Turn};
+use self::turn::{Effect, OpenTransactions, TimerKey, Turn};
 use crate::codec;
 use crate::error::{AppendError, GroupError};
 use crate::in_flight::InFlight;
@@ -62,6 +64,7 @@ pub struct GroupCoordinator {
     groups: BTreeMap<Arc<str>, ClassicGroup>,
     timers: Timers<TimerKey>,
     in_flight: InFlight<Effect>,
+    open_transactions: OpenTransactions,
     loaded: bool,
 }
 
@@ -73,6 +76,7 @@ impl GroupCoordinator {
             groups: BTreeMap::new(),
             timers: Timers::default(),
             in_flight: InFlight::default(),
+            open_transactions: OpenTransactions::new(),
             loaded: false,
         }
     }
@@ -88,6 +92,7 @@ impl GroupCoordinator {
             config: &self.config,
             timers: &mut self.timers,
             in_flight: &mut self.in_flight,
+            open_transactions: &mut self.open_transactions,
             outcome,
         };
         (&mut self.groups, turn)
@@ -198,7 +203,7 @@ impl GroupCoordinator {
             checked = offsets::validate_without_group(&request);
         }
         if let Err(error) = checked {
-            return Outcome::reply(ticket, offsets::refused(&request, error));
+            return Outcome::reply(ticket, offsets::refused(&request.topics, error));
         }
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
         let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
@@ -206,6 +211,44 @@ impl GroupCoordinator {
         offsets::commit(group, &mut turn, request, ticket);
         self.forget_if_blank(&group_id);
         outcome
+    }
+
+    /// As [`commit_offsets`](Self::commit_offsets), as part of a transaction: the records are
+    /// stored, and count when [`transaction_ended`](Self::transaction_ended) says so.
+    pub fn commit_transactional_offsets(
+        &mut self,
+        request: TransactionalCommitRequest,
+        ticket: Ticket,
+        now_ms: i64,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut checked = self.check_loaded();
+        let (groups, mut turn) = self.turn(now_ms, &mut outcome);
+        if checked.is_ok() && !groups.contains_key(request.group_id.as_str()) {
+            checked = offsets::validate_transactional_without_group(&request);
+        }
+        if let Err(error) = checked {
+            return Outcome::reply(ticket, offsets::refused(&request.topics, error));
+        }
+        let group_id: Arc<str> = Arc::from(request.group_id.as_str());
+        let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
+        let group = groups.entry(group_id.clone()).or_insert_with(new_group);
+        offsets::commit_transactional(group, &mut turn, request, ticket);
+        self.forget_if_blank(&group_id);
+        outcome
+    }
+
+    /// The marker that ends a producer's transaction has entered the log, in whatever group it has
+    /// offsets here; a producer without any is ignored.
+    ///
+    /// To be called before anything else is appended: what was appended earlier counts as before
+    /// the marker, what comes later as behind it.
+    pub fn transaction_ended(&mut self, producer_id: i64, is_commit: bool, now_ms: i64) -> Outcome {
+        self.in_flight.push_reported(Effect::EndTransaction {
+            producer_id,
+            is_commit,
+        });
+        self.settle(now_ms)
     }
 
     /// The offsets of the given partitions, or of all when `topics` is `None`.
@@ -370,10 +413,15 @@ impl GroupCoordinator {
         result: Result<(), AppendError>,
         now_ms: i64,
     ) -> Outcome {
-        let mut outcome = Outcome::default();
         if !self.in_flight.report(id, result) {
             tracing::warn!(id = id.0, "an append was reported that is not in flight");
         }
+        self.settle(now_ms)
+    }
+
+    /// Does what had to wait for appends that are now reported, in the order of the log.
+    fn settle(&mut self, now_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
         while let Some((id, effect, result)) = self.in_flight.pop() {
             let (groups, mut turn) = self.turn(now_ms, &mut outcome);
             effect::settle(groups, &mut turn, id, effect, result);

@@ -1,102 +1,24 @@
 //! Committed offsets: commit, fetch, delete and expiry.
 //!
-//! A commit is visible to a fetch only when its record is in the log; until then it is *pending*.
-//! A pending offset is neither expired nor lost to a deletion of its group.
+//! A commit is visible to a fetch only when its record is in the log and, if it is part of a
+//! transaction, when that has been committed (`group_offsets.rs`). The marker that says so is the
+//! work of whoever owns the log, which reports it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::classic::ClassicGroup;
 use super::codec::NAME_BYTES_MAX;
 use super::config::GroupConfig;
 use super::message::{
-    CommitPartition, CommitReply, CommitRequest, CommittedPartition, CommittedTopic,
+    CommitPartition, CommitReply, CommitRequest, CommitTopic, CommittedPartition, CommittedTopic,
     DeleteOffsetsReply, DeletedPartition, DeletedTopic, FetchedPartition, FetchedTopic,
-    TopicPartitions,
+    TopicPartitions, TransactionalCommitRequest,
 };
 use super::record::{self, CoordinatorRecord, OffsetCommitValue};
 use super::state::GroupState;
 use super::turn::{Effect, OffsetKey, Turn};
 use crate::error::GroupError;
 use crate::outcome::{Reply, Ticket};
-
-/// The offsets of one group.
-#[derive(Debug, Default)]
-pub(super) struct GroupOffsets {
-    committed: BTreeMap<String, BTreeMap<i32, OffsetCommitValue>>,
-    /// How many commits of an offset are in flight.
-    pending: BTreeMap<String, BTreeMap<i32, u32>>,
-}
-
-impl GroupOffsets {
-    pub(super) fn is_unused(&self) -> bool {
-        self.committed.is_empty() && self.pending.is_empty()
-    }
-
-    pub(super) fn get(&self, topic: &str, partition: i32) -> Option<&OffsetCommitValue> {
-        self.committed.get(topic)?.get(&partition)
-    }
-
-    pub(super) fn put(&mut self, topic: String, partition: i32, value: OffsetCommitValue) {
-        self.committed
-            .entry(topic)
-            .or_default()
-            .insert(partition, value);
-    }
-
-    pub(super) fn remove(&mut self, topic: &str, partition: i32) {
-        if let Some(partitions) = self.committed.get_mut(topic) {
-            partitions.remove(&partition);
-            if partitions.is_empty() {
-                self.committed.remove(topic);
-            }
-        }
-    }
-
-    pub(super) fn is_pending(&self, topic: &str, partition: i32) -> bool {
-        self.pending
-            .get(topic)
-            .is_some_and(|partitions| partitions.contains_key(&partition))
-    }
-
-    fn begin(&mut self, topic: &str, partition: i32) {
-        let partitions = match self.pending.get_mut(topic) {
-            Some(partitions) => partitions,
-            None => self.pending.entry(topic.to_owned()).or_default(),
-        };
-        *partitions.entry(partition).or_default() += 1;
-    }
-
-    pub(super) fn end(&mut self, topic: &str, partition: i32) {
-        let Some(partitions) = self.pending.get_mut(topic) else {
-            return;
-        };
-        if let Some(count) = partitions.get_mut(&partition) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                partitions.remove(&partition);
-            }
-        }
-        if partitions.is_empty() {
-            self.pending.remove(topic);
-        }
-    }
-
-    /// Every topic and partition that is committed or about to be.
-    pub(super) fn keys(&self) -> impl Iterator<Item = (&str, i32)> {
-        let committed = self.committed.iter().flat_map(|(topic, partitions)| {
-            partitions
-                .keys()
-                .map(move |partition| (topic.as_str(), *partition))
-        });
-        let pending = self.pending.iter().flat_map(|(topic, partitions)| {
-            partitions
-                .keys()
-                .map(move |partition| (topic.as_str(), *partition))
-        });
-        committed.chain(pending.filter(|(topic, partition)| self.get(topic, *partition).is_none()))
-    }
-}
 
 /// Whether a group that does not exist may be made by this commit.
 pub(super) fn validate_without_group(request: &CommitRequest) -> Result<(), GroupError> {
@@ -108,6 +30,19 @@ pub(super) fn validate_without_group(request: &CommitRequest) -> Result<(), Grou
         Ok(())
     } else if request.api_version >= FIRST_VERSION_WITH_GROUP_ID_NOT_FOUND {
         Err(GroupError::GroupIdNotFound)
+    } else {
+        Err(GroupError::IllegalGeneration)
+    }
+}
+
+/// As [`validate_without_group`]; the request has one error for this in all its versions.
+pub(super) fn validate_transactional_without_group(
+    request: &TransactionalCommitRequest,
+) -> Result<(), GroupError> {
+    if request.group_id.is_empty() || request.group_id.len() > NAME_BYTES_MAX {
+        Err(GroupError::InvalidGroupId)
+    } else if request.generation_id < 0 {
+        Ok(())
     } else {
         Err(GroupError::IllegalGeneration)
     }
@@ -132,9 +67,29 @@ fn validate_commit(group: &ClassicGroup, request: &CommitRequest) -> Result<(), 
     Ok(())
 }
 
+/// A producer that does not name a member (before KIP-447 it could not) is fenced by its epoch
+/// alone; one that does must name a member of this generation, whatever the group is doing.
+fn validate_transactional_commit(
+    group: &ClassicGroup,
+    request: &TransactionalCommitRequest,
+) -> Result<(), GroupError> {
+    if request.generation_id < 0 && group.is_in(GroupState::Empty) {
+        return Ok(());
+    }
+    let instance_id = request.group_instance_id.as_deref();
+    if request.generation_id < 0 && request.member_id.is_empty() && instance_id.is_none() {
+        return Ok(());
+    }
+    group.validate_member(&request.member_id, instance_id)?;
+    if request.generation_id != group.generation_id {
+        return Err(GroupError::IllegalGeneration);
+    }
+    Ok(())
+}
+
 /// The reply that gives every partition of the request the same error.
-pub(super) fn refused(request: &CommitRequest, error: GroupError) -> Reply {
-    let topics = request.topics.iter().map(|topic| {
+pub(super) fn refused(topics: &[CommitTopic], error: GroupError) -> Reply {
+    let topics = topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|each| CommittedPartition {
             partition: each.partition,
             error: Some(error),
@@ -156,7 +111,7 @@ pub(super) fn commit(
     ticket: Ticket,
 ) {
     if let Err(error) = validate_commit(group, &request) {
-        turn.reply(ticket, refused(&request, error));
+        turn.reply(ticket, refused(&request.topics, error));
         return;
     }
     if matches!(
@@ -168,10 +123,44 @@ pub(super) fn commit(
     }
     let expire_timestamp_ms = (request.retention_time_ms >= 0)
         .then(|| turn.now_ms.saturating_add(request.retention_time_ms));
+    write(
+        group,
+        turn,
+        request.topics,
+        expire_timestamp_ms,
+        None,
+        ticket,
+    );
+}
+
+/// Writes offsets that count once the producer's transaction is committed. It is no sign of life.
+pub(super) fn commit_transactional(
+    group: &mut ClassicGroup,
+    turn: &mut Turn<'_>,
+    request: TransactionalCommitRequest,
+    ticket: Ticket,
+) {
+    if let Err(error) = validate_transactional_commit(group, &request) {
+        turn.reply(ticket, refused(&request.topics, error));
+        return;
+    }
+    let producer = (request.producer_id, request.producer_epoch);
+    write(group, turn, request.topics, None, Some(producer), ticket);
+}
+
+/// Writes what is valid of some offsets.
+fn write(
+    group: &mut ClassicGroup,
+    turn: &mut Turn<'_>,
+    committed: Vec<CommitTopic>,
+    expire_timestamp_ms: Option<i64>,
+    producer: Option<(i64, i16)>,
+    ticket: Ticket,
+) {
     let mut records = Vec::new();
     let mut offsets = Vec::new();
-    let mut topics = Vec::with_capacity(request.topics.len());
-    for topic in request.topics {
+    let mut topics = Vec::with_capacity(committed.len());
+    for topic in committed {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for each in topic.partitions {
             let partition = each.partition;
@@ -211,10 +200,11 @@ pub(super) fn commit(
     let effect = Effect::Commit {
         group_id: group.id.clone(),
         offsets,
+        producer_id: producer.map(|(id, _)| id),
         ticket,
         reply,
     };
-    turn.append(records, effect);
+    turn.append_as(producer, records, effect);
 }
 
 fn invalid(topic: &str, commit: &CommitPartition, config: &GroupConfig) -> Option<GroupError> {
@@ -233,8 +223,8 @@ fn invalid(topic: &str, commit: &CommitPartition, config: &GroupConfig) -> Optio
 
 /// The offsets of some partitions, or of all that have one.
 ///
-/// With `require_stable` an offset whose commit is in flight is refused, so that the client asks
-/// again.
+/// With `require_stable` an offset that a commit in flight or an open transaction may replace is
+/// refused, so that the client asks again.
 pub(super) fn fetch(
     group: Option<&ClassicGroup>,
     topics: Option<&[TopicPartitions]>,
@@ -266,17 +256,15 @@ pub(super) fn fetch(
         };
         return topics.iter().map(fetch_topic).collect();
     }
-    let committed = group.into_iter().flat_map(|group| &group.offsets.committed);
-    let fetch_topic = |(topic, partitions): (&String, &BTreeMap<i32, OffsetCommitValue>)| {
-        let partitions = partitions
-            .keys()
-            .map(|partition| fetch_one(topic, *partition));
-        FetchedTopic {
-            name: topic.clone(),
-            partitions: partitions.collect(),
-        }
+    let Some(group) = group else {
+        return Vec::new();
     };
-    committed.map(fetch_topic).collect()
+    let topics = group.offsets.committed_topics();
+    let fetched = topics.map(|(topic, partitions)| FetchedTopic {
+        name: topic.to_owned(),
+        partitions: partitions.map(|each| fetch_one(topic, each)).collect(),
+    });
+    fetched.collect()
 }
 
 /// Deletes offsets of topics that the group does not subscribe to.
@@ -295,9 +283,7 @@ pub(super) fn delete(
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             partitions.push(DeletedPartition { partition, error });
-            let known = group.offsets.get(&topic.name, partition).is_some()
-                || group.offsets.is_pending(&topic.name, partition);
-            if error.is_none() && known {
+            if error.is_none() && group.offsets.is_known(&topic.name, partition) {
                 keys.push(offset_key(group, &topic.name, partition));
             }
         }
@@ -383,15 +369,13 @@ pub(super) fn expire(group: &ClassicGroup, turn: &mut Turn<'_>) {
         }
     };
     let mut keys = Vec::new();
-    let mut all_expired = group.offsets.pending.is_empty();
-    for (topic, partitions) in &group.offsets.committed {
+    let mut all_expired = !group.offsets.has_pending();
+    for (topic, partition, value) in group.offsets.committed() {
         let can_expire = (since_empty || since_commit) && !group.is_subscribed_to(topic);
-        for (partition, value) in partitions {
-            if can_expire && expired(value) && !group.offsets.is_pending(topic, *partition) {
-                keys.push(offset_key(group, topic, *partition));
-            } else {
-                all_expired = false;
-            }
+        if can_expire && expired(value) && !group.offsets.is_pending(topic, partition) {
+            keys.push(offset_key(group, topic, partition));
+        } else {
+            all_expired = false;
         }
     }
     let group_is_over =

@@ -1,6 +1,6 @@
 //! One call to the coordinator: the time it happens at, and what it may touch beside its group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +29,10 @@ pub(super) enum TimerKey {
     Retention,
 }
 
+/// Which groups have offsets in an open transaction, by producer id. It may name a group that has
+/// none any more; what a transaction left behind goes with its end.
+pub(super) type OpenTransactions = BTreeMap<i64, BTreeSet<Arc<str>>>;
+
 /// One offset of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct OffsetKey {
@@ -51,10 +55,11 @@ pub(super) enum Effect {
     },
     /// A static member came back under a new member id, without a rebalance.
     StaticRejoin(Box<StaticRejoin>),
-    /// Offsets were written: make them visible.
+    /// Offsets were written: make them visible, or let them wait for the producer's transaction.
     Commit {
         group_id: Arc<str>,
         offsets: Vec<(String, i32, OffsetCommitValue)>,
+        producer_id: Option<i64>,
         ticket: Ticket,
         reply: Reply,
     },
@@ -64,6 +69,8 @@ pub(super) enum Effect {
         groups: Vec<Arc<str>>,
         reply: Option<(Ticket, Reply)>,
     },
+    /// The marker of a transaction was written, behind all appends before it.
+    EndTransaction { producer_id: i64, is_commit: bool },
 }
 
 #[derive(Debug)]
@@ -85,6 +92,7 @@ pub(super) struct Turn<'a> {
     pub(super) config: &'a GroupConfig,
     pub(super) timers: &'a mut Timers<TimerKey>,
     pub(super) in_flight: &'a mut InFlight<Effect>,
+    pub(super) open_transactions: &'a mut OpenTransactions,
     pub(super) outcome: &'a mut Outcome,
 }
 
@@ -94,8 +102,22 @@ impl Turn<'_> {
     }
 
     pub(super) fn append(&mut self, records: Vec<CoordinatorRecord>, effect: Effect) -> AppendId {
+        self.append_as(None, records, effect)
+    }
+
+    /// Appends records, as part of a producer's transaction if there is a producer.
+    pub(super) fn append_as(
+        &mut self,
+        producer: Option<(i64, i16)>,
+        records: Vec<CoordinatorRecord>,
+        effect: Effect,
+    ) -> AppendId {
         let id = self.in_flight.push(effect);
-        self.outcome.appends.push(Append { id, records });
+        self.outcome.appends.push(Append {
+            id,
+            producer,
+            records,
+        });
         id
     }
 

@@ -12,3 +12,5 @@ mod random_walks;
 mod record_format;
 mod static_membership;
 mod syncing;
+mod transactional_model;
+mod transactional_offsets;
