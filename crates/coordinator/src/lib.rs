@@ -37,7 +37,7 @@ pub use group::record::{
 };
 pub use group::state::GroupState;
 pub use group::{GroupCoordinator, partition_for};
-pub use outcome::{Append, AppendId, Outcome, Reply, Ticket};
+pub use outcome::{Append, AppendId, MarkerId, MarkerWrite, Outcome, Reply, Ticket};
 pub use producer_id::{PRODUCER_ID_BLOCK_SIZE, ProducerIdAllocator, ProducerIdBlock};
 pub use transaction::config::TransactionConfig;
 pub use transaction::filter::TransactionFilters;

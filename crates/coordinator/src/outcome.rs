@@ -1,10 +1,13 @@
-//! What a call to a state machine asks of the runtime: replies to send and records to append.
+//! What a call to a state machine asks of the runtime: replies to send, records to append, and
+//! transactions to end in the logs they wrote to.
 //!
 //! A reply in an [`Outcome`] goes out at once, whatever happens to the appends beside it; replies
 //! that depend on an append appear in the outcome of the call that reports it.
 
 use crate::error::GroupError;
-use crate::group::message::{CommitReply, DeleteOffsetsReply, JoinReply, LeaveReply, SyncReply};
+use crate::group::message::{
+    CommitReply, DeleteOffsetsReply, JoinReply, LeaveReply, SyncReply, TopicPartitions,
+};
 use crate::group::record::CoordinatorRecord;
 
 /// Names a request whose reply may come later. Each ticket is answered exactly once.
@@ -28,7 +31,25 @@ pub struct Append {
     pub records: Vec<CoordinatorRecord>,
 }
 
-/// The answer to one request.
+/// Names markers to write, to report that they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MarkerId(pub u64);
+
+/// The end of one transaction, to be written as a marker into each partition it wrote to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkerWrite {
+    pub id: MarkerId,
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    pub coordinator_epoch: i32,
+    /// COMMIT, else ABORT.
+    pub is_commit: bool,
+    /// 0 to 2, which decides whose epochs the marker may end (KIP-890).
+    pub transaction_version: i8,
+    pub topics: Vec<TopicPartitions>,
+}
+
+/// The answer to one request about groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Join(JoinReply),
@@ -73,26 +94,39 @@ impl Reply {
     }
 }
 
-/// What the runtime must do after a call.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What the runtime must do after a call; `R` is what the machine replies with.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "an outcome that is dropped leaves requests unanswered and records unwritten"]
-pub struct Outcome {
+pub struct Outcome<R = Reply> {
     /// To be sent at once.
-    pub replies: Vec<(Ticket, Reply)>,
+    pub replies: Vec<(Ticket, R)>,
     /// To be appended in this order; the fate of each is reported with `appended`.
     pub appends: Vec<Append>,
+    /// To be written in any order, and tried again until they are durable in every partition that
+    /// there is; each is then reported with `markers_written`.
+    pub markers: Vec<MarkerWrite>,
 }
 
-impl Outcome {
-    /// Nothing to send and nothing to append.
+impl<R> Default for Outcome<R> {
+    fn default() -> Self {
+        Self {
+            replies: Vec::new(),
+            appends: Vec::new(),
+            markers: Vec::new(),
+        }
+    }
+}
+
+impl<R> Outcome<R> {
+    /// Nothing to send, to append or to mark.
     pub fn is_empty(&self) -> bool {
-        self.replies.is_empty() && self.appends.is_empty()
+        self.replies.is_empty() && self.appends.is_empty() && self.markers.is_empty()
     }
 
-    pub(crate) fn reply(ticket: Ticket, reply: Reply) -> Self {
+    pub(crate) fn reply(ticket: Ticket, reply: R) -> Self {
         Self {
             replies: vec![(ticket, reply)],
-            appends: Vec::new(),
+            ..Self::default()
         }
     }
 }

@@ -19,13 +19,18 @@ use lastword_protocol::ErrorCode;
 use lastword_storage::Clock;
 
 use super::loader::Loaded;
-pub(crate) use super::runtime::{Pending, Shard};
+use super::runtime;
 use crate::broker::Broker;
 use crate::config::GroupSettings;
 use crate::error_map::ApiError;
 use crate::metadata::GROUP_METADATA_TOPIC;
 use crate::partition::run_blocking;
 use crate::topics;
+
+/// One partition's groups.
+pub(crate) type Shard = runtime::Shard<GroupCoordinator>;
+/// A reply about a group that will come.
+pub(crate) type Pending = runtime::Pending<GroupCoordinator>;
 
 /// The group coordinator of this broker.
 pub struct Groups {
@@ -129,7 +134,11 @@ async fn load_all(broker: &Arc<Broker>, shards: Vec<Arc<Shard>>) {
     }
     let groups: usize = shards
         .iter()
-        .map(|shard| shard.list().map_or(0, |list| list.len()))
+        .map(|shard| {
+            shard
+                .look(GroupCoordinator::list)
+                .map_or(0, |list| list.len())
+        })
         .sum();
     tracing::info!(
         partitions,
@@ -260,7 +269,7 @@ pub(crate) fn error_of(unexpected: Result<Reply, GroupError>) -> GroupError {
 pub(crate) fn list(broker: &Broker) -> Result<Vec<ListedGroup>, GroupError> {
     let mut listed = Vec::new();
     for shard in broker.groups.shards() {
-        listed.extend(shard.list()?);
+        listed.extend(shard.look(GroupCoordinator::list)?);
     }
     Ok(listed)
 }

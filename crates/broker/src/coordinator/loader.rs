@@ -1,4 +1,4 @@
-//! Loading: the records of a partition of `__consumer_offsets`, replayed in the order of the log.
+//! Loading: the records of a coordinator's partition, replayed in the order of the log.
 //!
 //! What can be read is used. A batch with a wrong checksum, or a record that makes no sense, is
 //! reported and skipped; only where the next batch begins cannot be guessed, so a broken batch
@@ -9,12 +9,12 @@
 
 use std::collections::HashMap;
 
-use lastword_coordinator::GroupCoordinator;
 use lastword_record::control::ControlRecordType;
 use lastword_record::{Decompressor, RecordBatch, RecordBatches, RecordError};
 use lastword_storage::{Isolation, StorageError};
 use thiserror::Error;
 
+use super::runtime::Machine;
 use crate::partition::Partition;
 
 /// Read from the log at a time, or one batch if that is larger.
@@ -45,25 +45,25 @@ pub(super) enum LoadError {
 /// Keys and values of a transaction that is not decided yet.
 type Undecided = HashMap<i64, Vec<(Vec<u8>, Option<Vec<u8>>)>>;
 
-struct Load<'a> {
+struct Load<'a, M> {
     partition: &'a Partition,
-    coordinator: &'a mut GroupCoordinator,
+    machine: &'a mut M,
     decompressor: Decompressor,
     undecided: Undecided,
     next_offset: i64,
     loaded: Loaded,
 }
 
-/// Replays everything from LogStartOffset to LogEndOffset into `coordinator`.
-pub(super) fn load(
+/// Replays everything from LogStartOffset to LogEndOffset into `machine`.
+pub(super) fn load<M: Machine>(
     partition: &Partition,
-    coordinator: &mut GroupCoordinator,
+    machine: &mut M,
     max_decompressed_bytes: usize,
     is_stopped: &dyn Fn() -> bool,
 ) -> Result<Loaded, LoadError> {
     let mut load = Load {
         partition,
-        coordinator,
+        machine,
         decompressor: Decompressor::new(max_decompressed_bytes),
         undecided: Undecided::new(),
         next_offset: partition.offsets().log_start_offset,
@@ -89,7 +89,7 @@ pub(super) fn load(
 }
 
 /// The last batch may be cut off; it comes again with the next read.
-fn replay_batches(load: &mut Load<'_>, buffer: &[u8]) -> Result<(), LoadError> {
+fn replay_batches<M: Machine>(load: &mut Load<'_, M>, buffer: &[u8]) -> Result<(), LoadError> {
     let offset = load.next_offset;
     for batch in RecordBatches::new(buffer) {
         let batch = match batch {
@@ -111,7 +111,10 @@ fn replay_batches(load: &mut Load<'_>, buffer: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn replay_batch(load: &mut Load<'_>, batch: &RecordBatch<'_>) -> Result<(), RecordError> {
+fn replay_batch<M: Machine>(
+    load: &mut Load<'_, M>,
+    batch: &RecordBatch<'_>,
+) -> Result<(), RecordError> {
     batch.verify_crc()?;
     let header = *batch.header();
     let from_offset = load.next_offset;
@@ -147,8 +150,8 @@ fn replay_batch(load: &mut Load<'_>, batch: &RecordBatch<'_>) -> Result<(), Reco
     result
 }
 
-fn end_transaction(
-    load: &mut Load<'_>,
+fn end_transaction<M: Machine>(
+    load: &mut Load<'_, M>,
     producer_id: i64,
     key: &[u8],
     offset: i64,
@@ -167,18 +170,19 @@ fn end_transaction(
     Ok(())
 }
 
-fn replay(load: &mut Load<'_>, offset: i64, key: &[u8], value: Option<&[u8]>) {
-    if let Err(error) = load.coordinator.replay(key, value) {
+fn replay<M: Machine>(load: &mut Load<'_, M>, offset: i64, key: &[u8], value: Option<&[u8]>) {
+    if let Err(error) = load.machine.replay(key, value) {
         skip(load, offset, &error);
     }
 }
 
-fn skip(load: &mut Load<'_>, offset: i64, reason: &dyn std::fmt::Display) {
+fn skip<M: Machine>(load: &mut Load<'_, M>, offset: i64, reason: &dyn std::fmt::Display) {
     load.loaded.skipped += 1;
     tracing::error!(
         partition = %load.partition.topic_partition(),
         offset,
         %reason,
-        "skipped what cannot be read while loading groups"
+        "skipped what cannot be read while loading {}",
+        M::WHAT
     );
 }

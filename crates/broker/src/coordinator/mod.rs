@@ -2,6 +2,7 @@
 //! to the partitions of `__consumer_offsets`.
 //!
 //! - `groups`: which shard has a group; creating and opening the topic; start and stop.
+//! - `machine`: what the runtime asks of a state machine.
 //! - `runtime`: one shard, a partition with its state machine.
 //! - `loader`: from the partition's records back to the state.
 //! - `writer`: from the machine's records to batches.
@@ -15,6 +16,7 @@
 
 pub(crate) mod groups;
 mod loader;
+mod machine;
 mod runtime;
 mod writer;
 

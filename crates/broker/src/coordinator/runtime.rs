@@ -1,4 +1,4 @@
-//! `Shard`: one partition of `__consumer_offsets` with the state machine of its groups.
+//! `Shard`: one partition of an internal topic with its state machine.
 //!
 //! ```text
 //! request -> machine -> replies now
@@ -15,16 +15,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use lastword_coordinator::{
-    AppendError, AppendId, CoordinatorRecord, GroupConfig, GroupCoordinator, GroupError,
-    ListedGroup, Outcome, Reply, Ticket,
-};
+use lastword_coordinator::{Append, AppendError, AppendId, Outcome, Ticket};
 use lastword_protocol::ErrorCode;
 use lastword_storage::Clock;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::loader::{self, LoadError, Loaded};
+pub(super) use super::machine::Machine;
 use super::writer;
 use crate::error_map::ApiError;
 use crate::partition::Partition;
@@ -34,23 +32,23 @@ use crate::partition::Partition;
 const WAIT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A reply that will come.
-pub(crate) type Pending = oneshot::Receiver<Reply>;
+pub(crate) type Pending<M> = oneshot::Receiver<<M as Machine>::Reply>;
 
-/// One partition's groups.
-pub(crate) struct Shard {
+/// One partition and its machine.
+pub(crate) struct Shard<M: Machine> {
     partition: Arc<Partition>,
-    config: GroupConfig,
+    config: M::Config,
     clock: Clock,
-    state: Mutex<State>,
+    state: Mutex<State<M>>,
     /// The timer task: the next deadline has come nearer, or the shard is gone.
     timer_wake: Arc<Notify>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The partition is empty and nobody has asked for a group yet.
+    /// The partition is empty and nobody has asked for anything yet.
     Unused,
-    /// The machine refuses requests by itself, except heartbeats.
+    /// The machine refuses requests by itself, those that it can answer all the same apart.
     Loading,
     Serving,
     /// The partition could not be read.
@@ -58,10 +56,10 @@ enum Phase {
     Stopped,
 }
 
-struct State {
+struct State<M: Machine> {
     phase: Phase,
-    coordinator: GroupCoordinator,
-    waiting: HashMap<Ticket, oneshot::Sender<Reply>>,
+    machine: M,
+    waiting: HashMap<Ticket, oneshot::Sender<M::Reply>>,
     next_ticket: u64,
     in_flight: VecDeque<InFlight>,
     /// Whether there is a task that reports what becomes durable.
@@ -75,9 +73,9 @@ struct InFlight {
     next_offset: i64,
 }
 
-impl Shard {
+impl<M: Machine> Shard<M> {
     /// A shard over its partition; one with records has to be loaded.
-    pub(super) fn new(partition: Arc<Partition>, config: GroupConfig, clock: Clock) -> Shard {
+    pub(super) fn new(partition: Arc<Partition>, config: M::Config, clock: Clock) -> Shard<M> {
         let offsets = partition.offsets();
         let is_empty = offsets.log_start_offset == offsets.log_end_offset;
         Shard {
@@ -89,7 +87,7 @@ impl Shard {
                 } else {
                     Phase::Loading
                 },
-                coordinator: GroupCoordinator::new(config.clone()),
+                machine: M::new(config.clone()),
                 waiting: HashMap::new(),
                 next_ticket: 0,
                 in_flight: VecDeque::new(),
@@ -109,14 +107,14 @@ impl Shard {
     /// Passes a request on that is answered now or later.
     pub(crate) fn submit(
         self: &Arc<Self>,
-        call: impl FnOnce(&mut GroupCoordinator, Ticket, i64) -> Outcome,
-    ) -> Result<Pending, GroupError> {
+        call: impl FnOnce(&mut M, Ticket, i64) -> Outcome<M::Reply>,
+    ) -> Result<Pending<M>, M::Error> {
         self.with_state(|state, now_ms| {
             let ticket = Ticket(state.next_ticket);
             state.next_ticket += 1;
             let (sender, receiver) = oneshot::channel();
             state.waiting.insert(ticket, sender);
-            let outcome = call(&mut state.coordinator, ticket, now_ms);
+            let outcome = call(&mut state.machine, ticket, now_ms);
             self.carry_out(state, outcome, now_ms);
             receiver
         })
@@ -125,33 +123,34 @@ impl Shard {
     /// Asks something that is answered at once and makes no records.
     pub(crate) fn query<T>(
         self: &Arc<Self>,
-        call: impl FnOnce(&mut GroupCoordinator, i64) -> Result<T, GroupError>,
-    ) -> Result<T, GroupError> {
-        self.with_state(|state, now_ms| call(&mut state.coordinator, now_ms))?
+        call: impl FnOnce(&mut M, i64) -> Result<T, M::Error>,
+    ) -> Result<T, M::Error> {
+        self.with_state(|state, now_ms| call(&mut state.machine, now_ms))?
     }
 
-    /// All groups.
-    pub(super) fn list(&self) -> Result<Vec<ListedGroup>, GroupError> {
+    /// Looks at what the machine has, which is nothing before its first use and grows while it is
+    /// loaded.
+    pub(super) fn look<T: Default>(
+        &self,
+        call: impl FnOnce(&M) -> Result<T, M::Error>,
+    ) -> Result<T, M::Error> {
         let state = self.lock();
         match state.phase {
-            Phase::Unused => Ok(Vec::new()),
-            Phase::Loading | Phase::Serving => state.coordinator.list(),
-            Phase::Failed => Err(GroupError::CoordinatorNotAvailable),
-            Phase::Stopped => Err(GroupError::NotCoordinator),
+            Phase::Unused => Ok(T::default()),
+            Phase::Loading | Phase::Serving => call(&state.machine),
+            Phase::Failed => Err(M::NOT_AVAILABLE),
+            Phase::Stopped => Err(M::NOT_COORDINATOR),
         }
     }
 
     /// Runs what changes the machine without a request.
-    pub(super) fn change(
-        self: &Arc<Self>,
-        call: impl FnOnce(&mut GroupCoordinator, i64) -> Outcome,
-    ) {
+    pub(super) fn change(self: &Arc<Self>, call: impl FnOnce(&mut M, i64) -> Outcome<M::Reply>) {
         if self.lock().phase != Phase::Serving {
             return;
         }
         // A shard that stops in between has nobody left to answer.
         let _ = self.with_state(|state, now_ms| {
-            let outcome = call(&mut state.coordinator, now_ms);
+            let outcome = call(&mut state.machine, now_ms);
             self.carry_out(state, outcome, now_ms);
         });
     }
@@ -162,11 +161,11 @@ impl Shard {
 
     /// Reads the partition and starts to serve. Blocks on the disk.
     pub(super) fn load(self: &Arc<Self>, max_decompressed_bytes: usize) -> Loaded {
-        let mut coordinator = GroupCoordinator::new(self.config.clone());
+        let mut machine = M::new(self.config.clone());
         let is_stopped = || self.lock().phase == Phase::Stopped;
         let result = loader::load(
             &self.partition,
-            &mut coordinator,
+            &mut machine,
             max_decompressed_bytes,
             &is_stopped,
         );
@@ -176,7 +175,7 @@ impl Shard {
         }
         match result {
             Ok(loaded) => {
-                state.coordinator = coordinator;
+                state.machine = machine;
                 let now_ms = self.clock.now_ms();
                 self.serve(&mut state, now_ms);
                 loaded
@@ -187,7 +186,8 @@ impl Shard {
                 tracing::error!(
                     partition = %self.partition.topic_partition(),
                     %error,
-                    "groups of this partition are not served: it cannot be loaded"
+                    "{} of this partition are not served: it cannot be loaded",
+                    M::WHAT
                 );
                 Loaded::default()
             }
@@ -198,9 +198,9 @@ impl Shard {
     pub(super) fn stop(&self) {
         let mut state = self.lock();
         state.phase = Phase::Stopped;
-        let unloaded = GroupCoordinator::new(self.config.clone());
-        let coordinator = std::mem::replace(&mut state.coordinator, unloaded);
-        for (ticket, reply) in coordinator.unload(GroupError::NotCoordinator) {
+        let unloaded = M::new(self.config.clone());
+        let machine = std::mem::replace(&mut state.machine, unloaded);
+        for (ticket, reply) in machine.unload(M::NOT_COORDINATOR) {
             state.reply(ticket, reply);
         }
         state.waiting.clear();
@@ -208,21 +208,21 @@ impl Shard {
         self.timer_wake.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with_state<T>(
         self: &Arc<Self>,
-        call: impl FnOnce(&mut State, i64) -> T,
-    ) -> Result<T, GroupError> {
+        call: impl FnOnce(&mut State<M>, i64) -> T,
+    ) -> Result<T, M::Error> {
         let mut state = self.lock();
         let now_ms = self.clock.now_ms();
         match state.phase {
             Phase::Unused => self.serve(&mut state, now_ms),
             Phase::Loading | Phase::Serving => {}
-            Phase::Failed => return Err(GroupError::CoordinatorNotAvailable),
-            Phase::Stopped => return Err(GroupError::NotCoordinator),
+            Phase::Failed => return Err(M::NOT_AVAILABLE),
+            Phase::Stopped => return Err(M::NOT_COORDINATOR),
         }
         let answer = call(&mut state, now_ms);
         self.wake_timer(&mut state);
@@ -230,22 +230,22 @@ impl Shard {
     }
 
     /// The machine has what the log has: begin.
-    fn serve(self: &Arc<Self>, state: &mut State, now_ms: i64) {
+    fn serve(self: &Arc<Self>, state: &mut State<M>, now_ms: i64) {
         state.phase = Phase::Serving;
-        let outcome = state.coordinator.loaded(now_ms);
+        let outcome = state.machine.loaded(now_ms);
         self.carry_out(state, outcome, now_ms);
         tokio::spawn(run_timers(Arc::downgrade(self), self.timer_wake.clone()));
     }
 
     /// Sends the replies and appends the records that a call of the machine asked for.
-    fn carry_out(self: &Arc<Self>, state: &mut State, outcome: Outcome, now_ms: i64) {
+    fn carry_out(self: &Arc<Self>, state: &mut State<M>, outcome: Outcome<M::Reply>, now_ms: i64) {
         let mut outcomes = VecDeque::from([outcome]);
         while let Some(outcome) = outcomes.pop_front() {
             for (ticket, reply) in outcome.replies {
                 state.reply(ticket, reply);
             }
             for append in outcome.appends {
-                match self.append(&append.records, now_ms) {
+                match self.append(&append, now_ms) {
                     Ok(next_offset) => {
                         state.in_flight.push_back(InFlight {
                             id: append.id,
@@ -254,7 +254,7 @@ impl Shard {
                     }
                     Err(error) => {
                         let result = Err(error);
-                        outcomes.push_back(state.coordinator.appended(append.id, result, now_ms));
+                        outcomes.push_back(state.machine.appended(append.id, result, now_ms));
                     }
                 }
             }
@@ -266,16 +266,17 @@ impl Shard {
     }
 
     /// Appends without waiting for the disk; returns the offset behind the records.
-    fn append(&self, records: &[CoordinatorRecord], now_ms: i64) -> Result<i64, AppendError> {
+    fn append(&self, append: &Append, now_ms: i64) -> Result<i64, AppendError> {
         let max_message_bytes = self.partition.log().config().max_message_bytes as usize;
-        let batches = writer::encode(records, now_ms, max_message_bytes)?;
+        let batches = writer::encode(append, now_ms, max_message_bytes)?;
         match self.partition.append_as_coordinator(&batches) {
             Ok(appended) => Ok(appended.last_offset + 1),
             Err(error) => {
                 tracing::warn!(
                     partition = %self.partition.topic_partition(),
                     %error,
-                    "cannot store group records"
+                    "cannot store records of {}",
+                    M::WHAT
                 );
                 Err(writer::append_error(&error))
             }
@@ -299,7 +300,8 @@ impl Shard {
                 tracing::error!(
                     partition = %self.partition.topic_partition(),
                     error = %error.message,
-                    "group records were written but did not become durable"
+                    "records of {} were written but did not become durable",
+                    M::WHAT
                 );
                 Err(AppendError::Storage)
             }
@@ -312,7 +314,7 @@ impl Shard {
         {
             let durable = append.next_offset <= high_watermark;
             let result = if durable { Ok(()) } else { result };
-            let outcome = state.coordinator.appended(append.id, result, now_ms);
+            let outcome = state.machine.appended(append.id, result, now_ms);
             self.carry_out(&mut state, outcome, now_ms);
         }
         self.wake_timer(&mut state);
@@ -325,9 +327,9 @@ impl Shard {
             return None;
         }
         let now_ms = self.clock.now_ms();
-        let outcome = state.coordinator.tick(now_ms);
+        let outcome = state.machine.tick(now_ms);
         self.carry_out(&mut state, outcome, now_ms);
-        state.wakes_at_ms = state.coordinator.next_deadline_ms().unwrap_or(i64::MAX);
+        state.wakes_at_ms = state.machine.next_deadline_ms().unwrap_or(i64::MAX);
         let sleep_ms = state
             .wakes_at_ms
             .saturating_sub(now_ms)
@@ -336,8 +338,8 @@ impl Shard {
     }
 
     /// Wakes the timer task when a deadline has come before the one it sleeps for.
-    fn wake_timer(&self, state: &mut State) {
-        if let Some(deadline_ms) = state.coordinator.next_deadline_ms()
+    fn wake_timer(&self, state: &mut State<M>) {
+        if let Some(deadline_ms) = state.machine.next_deadline_ms()
             && deadline_ms < state.wakes_at_ms
         {
             state.wakes_at_ms = deadline_ms;
@@ -349,14 +351,14 @@ impl Shard {
 /// The timer looks at the clock at least this often, which may have been set.
 const MAX_SLEEP_MS: i64 = 3_600_000;
 
-impl Drop for Shard {
+impl<M: Machine> Drop for Shard<M> {
     fn drop(&mut self) {
         self.timer_wake.notify_one();
     }
 }
 
-impl State {
-    fn reply(&mut self, ticket: Ticket, reply: Reply) {
+impl<M: Machine> State<M> {
+    fn reply(&mut self, ticket: Ticket, reply: M::Reply) {
         if let Some(sender) = self.waiting.remove(&ticket) {
             // A client that has left no longer wants its answer.
             let _ = sender.send(reply);
@@ -364,7 +366,7 @@ impl State {
     }
 }
 
-async fn run_timers(shard: Weak<Shard>, wake: Arc<Notify>) {
+async fn run_timers<M: Machine>(shard: Weak<Shard<M>>, wake: Arc<Notify>) {
     loop {
         let Some(sleep) = shard.upgrade().and_then(|shard| shard.tick()) else {
             return;
@@ -373,7 +375,7 @@ async fn run_timers(shard: Weak<Shard>, wake: Arc<Notify>) {
     }
 }
 
-async fn report_durable(shard: Arc<Shard>) {
+async fn report_durable<M: Machine>(shard: Arc<Shard<M>>) {
     while let Some(next_offset) = shard.oldest_in_flight() {
         let deadline = Instant::now() + WAIT_INTERVAL;
         let waited = shard.partition.wait_visible(next_offset, deadline).await;
