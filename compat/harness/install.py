@@ -26,7 +26,7 @@ def _digest(paths, extra: str = "") -> str:
     return digest.hexdigest()
 
 
-def _once(name: str, inputs, extra: str, product, action) -> None:
+def once(name: str, inputs, extra: str, product, action) -> None:
     stamp = WORK / f"{name}.stamp"
     wanted = _digest(inputs, extra)
     if product.exists() and stamp.exists() and stamp.read_text() == wanted:
@@ -53,7 +53,7 @@ def java() -> None:
         run(["mvn", "-q", "-B", "-f", pom, f"-Dmaven.repo.local={WORK / 'm2'}",
              "dependency:copy-dependencies", f"-DoutputDirectory={LIBS}"], 600)
 
-    _once("kafka-jars", [pom], "", LIBS, fetch)
+    once("kafka-jars", [pom], "", LIBS, fetch)
     sources = list((COMPAT / "java" / "src").rglob("*.java"))
 
     def compile_driver():
@@ -61,7 +61,7 @@ def java() -> None:
         CLASSES.mkdir(parents=True)
         run(["javac", "-nowarn", "-cp", f"{LIBS}/*", "-d", CLASSES, *sources], 180)
 
-    _once("java-driver", sources, "", CLASSES, compile_driver)
+    once("java-driver", sources, "", CLASSES, compile_driver)
 
 
 def python() -> None:
@@ -70,7 +70,7 @@ def python() -> None:
         run([VENV_PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check",
              *PIP_PACKAGES], 600)
 
-    _once("python-clients", [], " ".join(PIP_PACKAGES), VENV_PYTHON, fetch)
+    once("python-clients", [], " ".join(PIP_PACKAGES), VENV_PYTHON, fetch)
 
 
 def go() -> None:
@@ -79,7 +79,7 @@ def go() -> None:
         "GOMODCACHE": str(WORK / "gomod"), "GOCACHE": str(WORK / "gocache"),
         "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local",
     }
-    _once("franz-go", [*folder.glob("*.go"), *folder.glob("go.*")], "", GO_DRIVER,
+    once("franz-go", [*folder.glob("*.go"), *folder.glob("go.*")], "", GO_DRIVER,
           lambda: run(["go", "build", "-o", GO_DRIVER, "."], 600, env=env, cwd=folder))
 
 
