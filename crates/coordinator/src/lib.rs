@@ -1,16 +1,19 @@
-//! Consumer-group coordination as pure state machines.
+//! Consumer-group and transaction coordination as pure state machines.
 //!
 //! Nothing here does I/O, reads a clock, spawns a thread or draws randomness: every call takes
-//! `now_ms`, and member ids are built from a uuid that the caller supplies. The broker binds a
-//! machine to a partition of `__consumer_offsets` like this:
+//! `now_ms`, member ids are built from a uuid that the caller supplies, and producer ids come from
+//! it too. The broker binds a machine, [`GroupCoordinator`] or [`TransactionCoordinator`], to a
+//! partition of `__consumer_offsets` or `__transaction_state` like this:
 //!
-//! 1. replay the partition's records with [`GroupCoordinator::replay`], then call
-//!    [`GroupCoordinator::loaded`];
+//! 1. replay the partition's records with `replay`, then call `loaded`, whose outcome may already
+//!    ask for something: transactions that were decided before a crash are finished;
 //! 2. pass each request with a fresh [`Ticket`]; send the replies of the [`Outcome`] at once, and
 //!    append its [`Append`]s to the partition in the order given;
-//! 3. tell the fate of each append with [`GroupCoordinator::appended`], whose outcome carries the
-//!    replies that had to wait for it;
-//! 4. call [`GroupCoordinator::tick`] when [`GroupCoordinator::next_deadline_ms`] has passed.
+//! 3. tell the fate of each append with `appended`, whose outcome carries the replies that had to
+//!    wait for it;
+//! 4. write the [`MarkerWrite`]s of an outcome, in any order, and say with `markers_written` where
+//!    they are durable;
+//! 5. call `tick` when `next_deadline_ms` has passed.
 
 mod codec;
 mod error;
@@ -19,7 +22,6 @@ mod in_flight;
 mod outcome;
 mod producer_id;
 mod timers;
-#[expect(dead_code, reason = "the machine that uses all of it follows")]
 mod transaction;
 
 pub use error::{AppendError, CoordinatorError, GroupError, TransactionError};
@@ -39,6 +41,7 @@ pub use group::state::GroupState;
 pub use group::{GroupCoordinator, partition_for};
 pub use outcome::{Append, AppendId, MarkerId, MarkerWrite, Outcome, Reply, Ticket};
 pub use producer_id::{PRODUCER_ID_BLOCK_SIZE, ProducerIdAllocator, ProducerIdBlock};
+pub use transaction::TransactionCoordinator;
 pub use transaction::config::TransactionConfig;
 pub use transaction::filter::TransactionFilters;
 pub use transaction::message::{

@@ -90,7 +90,7 @@ pub fn decode_transaction_log_value(bytes: &[u8]) -> Result<TransactionLogValue,
         .filter(|state| *state != TransactionState::PrepareEpochFence)
         .ok_or_else(|| reader.malformed("transactionStatus"))?;
     let mut partitions = decode_partitions(&mut reader, flexible)?;
-    if state == TransactionState::Empty {
+    if state != TransactionState::Ongoing && !state.is_prepared() {
         partitions.clear();
     }
     let last_update_timestamp_ms = reader.int64("transactionLastUpdateTimestampMs")?;
@@ -153,6 +153,9 @@ fn decode_tags(
             }
             _ => {}
         }
+    }
+    if value.previous_producer_id < NO_PRODUCER_ID || value.next_producer_id < NO_PRODUCER_ID {
+        return Err(reader.malformed("previousProducerId or nextProducerId"));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Behaviour of the group coordinator, one module per subject.
+//! Behaviour of the coordinators, one module per subject; those of transactions have a folder.
 
 mod committed_offsets;
 mod deleting_and_listing;
@@ -14,3 +14,4 @@ mod static_membership;
 mod syncing;
 mod transactional_model;
 mod transactional_offsets;
+mod transactions;
