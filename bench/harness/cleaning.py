@@ -232,6 +232,10 @@ def tail_files(broker: Broker) -> list[str]:
     return [os.path.join(directory, f"{base:020}.log") for base in sorted(segments(directory))[:-1]]
 
 
+def log_bytes(directory: str) -> int:
+    return _bytes(directory, ".log")
+
+
 def _is_clean(offsets: dict[int, int], active: list[int]) -> bool:
     return all(offsets.get(partition, 0) >= end for partition, end in enumerate(active))
 

@@ -59,6 +59,15 @@ METRICS = {
     "stop_1000_s": ("clean stop with 1,000 partitions", "s", "lower"),
     "start_1000_s": ("start to 1,000 led partitions", "s", "lower"),
     "rss_1000_mib": ("resident when idle, 1,000 partitions", "MiB", "lower"),
+    "commit_records_s": ("offsets committed per second, 32 connections", "1/s", "higher"),
+    "load_before_s": ("loading, not cleaned, by the broker's own log", "s", "lower"),
+    "load_before_records": ("records loaded", "", ""),
+    "load_before_mb": ("their log", "MB", ""),
+    "load_before_rss_mib": ("resident after loading", "MiB", "lower"),
+    "load_after_s": ("loading, cleaned, by the broker's own log", "s", "lower"),
+    "load_after_records": ("records loaded, cleaned", "", ""),
+    "load_after_mb": ("their log, cleaned", "MB", ""),
+    "load_after_rss_mib": ("resident after loading, cleaned", "MiB", "lower"),
 }
 
 _LATENCIES = {

@@ -14,7 +14,7 @@ from .metrics import COLUMNS, METRICS, figure, verdict
 BEGIN = "<!-- results: written by bench/run --write -->"
 END = "<!-- end of results -->"
 CURVE = "benchmark-curve.svg"
-ORDER = ("A", "A2", "B", "C", "C2", "D", "hot", "spread", "curve", "restore", "latency", "F", "G", "H", "I")
+ORDER = ("A", "A2", "B", "C", "C2", "D", "hot", "spread", "curve", "restore", "latency", "F", "G", "H", "I", "offsets", "offsets_once")
 
 
 def _rank(work: str) -> tuple:

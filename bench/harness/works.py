@@ -1,6 +1,6 @@
 """All works, in the order in which they run and are shown."""
 
-from . import work_clean, work_curve, work_latency, work_restore, work_rounds, work_start, work_wire
+from . import work_clean, work_curve, work_latency, work_offsets, work_restore, work_rounds, work_start, work_wire
 from .work import Work
 
 DEFAULT_POINTS = "1,5,20,50"
@@ -15,6 +15,7 @@ def all_works(points: list[float]) -> dict[str, Work]:
         *work_latency.works(),
         *work_wire.works(),
         *work_start.works(),
+        *work_offsets.works(),
     ]
     return {work.name: work for work in found}
 
