@@ -51,6 +51,10 @@ impl<'a> Reader<'a> {
         self.array(field).map(i8::from_be_bytes)
     }
 
+    pub(crate) fn uuid(&mut self, field: &'static str) -> Field<[u8; 16]> {
+        self.array(field)
+    }
+
     pub(crate) fn int16(&mut self, field: &'static str) -> Field<i16> {
         self.array(field).map(i16::from_be_bytes)
     }
@@ -145,6 +149,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Reads the tagged fields that end a flexible structure, and returns the one with tag 0.
+    pub(crate) fn first_tagged_field(&mut self) -> Field<Option<Reader<'a>>> {
+        let mut first = None;
+        for _ in 0..self.unsigned_varint("tagged fields")? {
+            let (tag, field) = self.tagged_field()?;
+            if tag == 0 {
+                first = Some(field);
+            }
+        }
+        Ok(first)
+    }
+
     /// One tagged field: its tag, and a reader of just its bytes.
     pub(crate) fn tagged_field(&mut self) -> Field<(usize, Reader<'a>)> {
         let tag = self.unsigned_varint("tag")?;
@@ -208,4 +224,23 @@ pub(crate) fn put_unsigned_varint(out: &mut Vec<u8>, mut value: usize) {
 pub(crate) fn put_compact_string(out: &mut Vec<u8>, text: &str) {
     put_unsigned_varint(out, text.len() + 1);
     out.extend_from_slice(text.as_bytes());
+}
+
+pub(crate) fn put_compact_nullable_string(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => put_compact_string(out, text),
+        None => out.push(0),
+    }
+}
+
+/// Ends a structure of a flexible version that has no tagged field, or one with tag 0.
+pub(crate) fn put_tagged_fields(out: &mut Vec<u8>, first: Option<&[u8]>) {
+    match first {
+        None => out.push(0),
+        Some(field) => {
+            out.extend_from_slice(&[1, 0]);
+            put_unsigned_varint(out, field.len());
+            out.extend_from_slice(field);
+        }
+    }
 }

@@ -46,6 +46,18 @@ pub enum GroupError {
     GroupSubscribedToTopic,
     #[error("a commit of this offset is still in flight")]
     UnstableOffsetCommit,
+    #[error("the member must use a newer version of this API")]
+    UnsupportedVersion,
+    #[error("the member's epoch is not the one the coordinator knows")]
+    FencedMemberEpoch,
+    #[error("another member still has this instance id")]
+    UnreleasedInstanceId,
+    #[error("the assignor is not in group.consumer.assignors")]
+    UnsupportedAssignor,
+    #[error("the member epoch is stale: retry with the new one")]
+    StaleMemberEpoch,
+    #[error("the regular expression is not valid")]
+    InvalidRegularExpression,
 }
 
 impl GroupError {
@@ -72,6 +84,12 @@ impl GroupError {
             Self::FencedInstanceId => 82,
             Self::GroupSubscribedToTopic => 86,
             Self::UnstableOffsetCommit => 88,
+            Self::UnsupportedVersion => 35,
+            Self::FencedMemberEpoch => 110,
+            Self::UnreleasedInstanceId => 111,
+            Self::UnsupportedAssignor => 112,
+            Self::StaleMemberEpoch => 113,
+            Self::InvalidRegularExpression => 128,
         }
     }
 }

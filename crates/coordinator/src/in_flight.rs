@@ -75,6 +75,11 @@ impl<E> InFlight<E> {
             .map(|entry| (entry.id, entry.effect, result))
     }
 
+    /// The effects whose appends are not settled, oldest first.
+    pub(crate) fn effects_mut(&mut self) -> impl DoubleEndedIterator<Item = &mut E> + '_ {
+        self.queue.iter_mut().map(|entry| &mut entry.effect)
+    }
+
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = E> + '_ {
         self.queue.drain(..).map(|entry| entry.effect)
     }

@@ -25,7 +25,13 @@ mod timers;
 mod transaction;
 
 pub use error::{AppendError, CoordinatorError, GroupError, TransactionError};
-pub use group::config::GroupConfig;
+pub use group::config::{ConsumerAssignor, GroupConfig, MigrationPolicy};
+pub use group::consumer::message::{
+    ConsumerHeartbeatReply, ConsumerHeartbeatRequest, DescribedConsumer, DescribedConsumerGroup,
+    DescribedTopic,
+};
+pub use group::consumer::record::ConsumerKey;
+pub use group::consumer::topics::{GroupOverrides, MetadataView, TopicId, TopicView};
 pub use group::message::{
     CommitPartition, CommitReply, CommitRequest, CommitTopic, CommittedPartition, CommittedTopic,
     DeleteOffsetsReply, DeletedPartition, DeletedTopic, DescribedGroup, DescribedMember,

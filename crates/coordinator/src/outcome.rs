@@ -5,6 +5,7 @@
 //! that depend on an append appear in the outcome of the call that reports it.
 
 use crate::error::GroupError;
+use crate::group::consumer::message::ConsumerHeartbeatReply;
 use crate::group::message::{
     CommitReply, DeleteOffsetsReply, JoinReply, LeaveReply, SyncReply, TopicPartitions,
 };
@@ -56,6 +57,7 @@ pub enum Reply {
     Sync(SyncReply),
     Leave(LeaveReply),
     Commit(CommitReply),
+    ConsumerHeartbeat(ConsumerHeartbeatReply),
     DeleteGroups(Vec<(String, Option<GroupError>)>),
     DeleteOffsets(DeleteOffsetsReply),
 }
@@ -67,6 +69,7 @@ impl Reply {
             Self::Join(reply) => *reply = JoinReply::error("", error),
             Self::Sync(reply) => *reply = SyncReply::error(error),
             Self::Leave(reply) => reply.error = Some(error),
+            Self::ConsumerHeartbeat(reply) => *reply = ConsumerHeartbeatReply::error(error, None),
             Self::Commit(reply) => {
                 for partition in reply
                     .topics

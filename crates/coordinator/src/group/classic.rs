@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::group_offsets::GroupOffsets;
 use super::message::{JoinMember, JoinProtocol, JoinReply};
 use super::record::{GroupMetadataMember, GroupMetadataValue};
 use super::state::GroupState;
@@ -59,7 +58,7 @@ pub(super) struct InitialDelay {
     pub(super) remaining_ms: i64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ClassicGroup {
     pub(super) id: Arc<str>,
     state: GroupState,
@@ -82,7 +81,6 @@ pub(super) struct ClassicGroup {
     pub(super) initial_delay: Option<InitialDelay>,
     /// The latest append of this group's metadata, which outlives deletions that came before it.
     pub(super) last_append: Option<AppendId>,
-    pub(super) offsets: GroupOffsets,
 }
 
 impl ClassicGroup {
@@ -105,7 +103,6 @@ impl ClassicGroup {
             new_member_added: false,
             initial_delay: None,
             last_append: None,
-            offsets: GroupOffsets::default(),
         }
     }
 
@@ -213,12 +210,11 @@ impl ClassicGroup {
         self.protocol_type.as_deref() == Some(CONSUMER_PROTOCOL_TYPE)
     }
 
-    /// Nothing would be lost with this group.
+    /// Nothing would be lost with this membership.
     pub(super) fn is_blank(&self) -> bool {
         self.state == GroupState::Empty
             && self.protocol_type.is_none()
             && self.pending_members.is_empty()
-            && self.offsets.is_unused()
     }
 
     /// Adds a member that is in neither of the maps.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::classic::ClassicGroup;
+use super::membership::{self, Group, Membership};
 use super::record::OffsetCommitValue;
 use super::state::GroupState;
 use super::turn::{Effect, OffsetKey, OpenTransactions, Turn};
@@ -15,7 +16,7 @@ use crate::error::AppendError;
 use crate::outcome::AppendId;
 
 pub(super) fn settle(
-    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    groups: &mut BTreeMap<Arc<str>, Group>,
     turn: &mut Turn<'_>,
     id: AppendId,
     effect: Effect,
@@ -32,13 +33,14 @@ pub(super) fn settle(
             generation_id,
             assignments,
         } => {
-            if let Some(group) = groups.get_mut(&group_id) {
-                sync::assignment_stored(group, turn, generation_id, assignments, result);
+            if let Some(classic) = groups.get_mut(&group_id).and_then(Group::classic_mut) {
+                sync::assignment_stored(classic, turn, generation_id, assignments, result);
             }
         }
         Effect::StaticRejoin(rejoin) => {
-            if let Some(group) = groups.get_mut(&rejoin.group_id) {
-                join::static_rejoined(group, turn, *rejoin, result);
+            let group = groups.get_mut(&rejoin.group_id);
+            if let Some(classic) = group.and_then(Group::classic_mut) {
+                join::static_rejoined(classic, turn, *rejoin, result);
             }
         }
         Effect::Commit {
@@ -54,6 +56,7 @@ pub(super) fn settle(
             }
             turn.reply(ticket, reply);
         }
+        Effect::Membership(stored) => membership::settle(groups, turn, *stored, result),
         Effect::Remove {
             offsets,
             groups: removed,
@@ -78,7 +81,7 @@ pub(super) fn settle(
 
 /// Applies or drops the offsets that a producer's transaction has in this partition.
 pub(super) fn end_transaction(
-    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    groups: &mut BTreeMap<Arc<str>, Group>,
     open_transactions: &mut OpenTransactions,
     producer_id: i64,
     is_commit: bool,
@@ -95,7 +98,7 @@ pub(super) fn end_transaction(
 }
 
 fn settle_commit(
-    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    groups: &mut BTreeMap<Arc<str>, Group>,
     turn: &mut Turn<'_>,
     group_id: &Arc<str>,
     offsets: Vec<(String, i32, OffsetCommitValue)>,
@@ -104,7 +107,7 @@ fn settle_commit(
 ) {
     let group = groups
         .entry(group_id.clone())
-        .or_insert_with(|| ClassicGroup::new(group_id.clone(), Some(turn.now_ms)));
+        .or_insert_with(|| Group::new(group_id.clone(), Some(turn.now_ms)));
     for (topic, partition, value) in offsets {
         group.offsets.end(&topic, partition);
         if result.is_ok() {
@@ -121,7 +124,7 @@ fn settle_commit(
 }
 
 fn settle_remove(
-    groups: &mut BTreeMap<Arc<str>, ClassicGroup>,
+    groups: &mut BTreeMap<Arc<str>, Group>,
     id: AppendId,
     offsets: Vec<OffsetKey>,
     removed: Vec<Arc<str>>,
@@ -138,7 +141,11 @@ fn settle_remove(
         let Some(group) = groups.get_mut(&group_id) else {
             continue;
         };
-        if !group.is_in(GroupState::Empty) || group.last_append > Some(id) {
+        let Some(classic) = group.classic() else {
+            // It has become a consumer group meanwhile, which wrote its own records.
+            continue;
+        };
+        if !classic.is_in(GroupState::Empty) || classic.last_append > Some(id) {
             // Members have joined meanwhile; their generation writes the group again, or has.
             continue;
         }
@@ -151,8 +158,12 @@ fn settle_remove(
 }
 
 /// What a tombstone of group metadata leaves when there are offsets: a group without a protocol.
-pub(super) fn forget_membership(group: &mut ClassicGroup) {
-    let mut simple = ClassicGroup::new(group.id.clone(), group.state_timestamp_ms());
-    simple.offsets = std::mem::take(&mut group.offsets);
-    *group = simple;
+///
+/// A consumer group has no such metadata and stays.
+pub(super) fn forget_membership(group: &mut Group) {
+    let Some(classic) = group.classic() else {
+        return;
+    };
+    let since_ms = classic.state_timestamp_ms();
+    group.membership = Membership::classic(ClassicGroup::new(group.id.clone(), since_ms));
 }

@@ -96,7 +96,6 @@ fn accepts(group: &ClassicGroup, turn: &Turn<'_>, member_id: &str) -> bool {
     let max = turn.config.group_max_size;
     let member = group.members.get(member_id);
     match group.state() {
-        GroupState::Empty | GroupState::Dead => true,
         GroupState::PreparingRebalance => {
             member.is_some_and(|member| member.awaiting_join.is_some())
                 || group.awaiting_join_count() < max
@@ -104,6 +103,7 @@ fn accepts(group: &ClassicGroup, turn: &Turn<'_>, member_id: &str) -> bool {
         GroupState::CompletingRebalance | GroupState::Stable => {
             member.is_some() || group.members.len() < max
         }
+        _ => true,
     }
 }
 
@@ -168,7 +168,7 @@ fn join_existing(
         GroupState::CompletingRebalance | GroupState::Stable => {
             update_member(group, turn, request, ticket, &member_id);
         }
-        GroupState::Empty | GroupState::Dead => {
+        _ => {
             refuse(turn, ticket, &member_id, GroupError::UnknownMemberId);
         }
     }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use super::classic::ClassicGroup;
+use super::consumer::record::{self as consumer_record, Change};
+use super::membership::{Group, Membership};
 use super::message::{JoinReply, SyncReply};
 use super::record::{self, CoordinatorKey};
 use super::turn::{Effect, TimerKey};
@@ -58,6 +60,11 @@ impl GroupCoordinator {
                 let value = value.map(record::decode_group_metadata_value).transpose()?;
                 self.replay_group(group_id, value)
             }
+            CoordinatorKey::ConsumerGroup { group_id, key } => {
+                let change = consumer_record::decode(key, value)?;
+                self.replay_consumer(group_id, &change);
+                Ok(())
+            }
             CoordinatorKey::Other { version } => {
                 tracing::debug!(version, "skipped a record of another kind of group");
                 Ok(())
@@ -82,7 +89,7 @@ impl GroupCoordinator {
         };
         if !self.groups.contains_key(group_id) {
             let group_id: Arc<str> = Arc::from(group_id);
-            let group = ClassicGroup::new(group_id.clone(), None);
+            let group = Group::new(group_id.clone(), None);
             self.groups.insert(group_id, group);
         }
         let Some(group) = self.groups.get_mut(group_id) else {
@@ -95,6 +102,21 @@ impl GroupCoordinator {
         group.offsets.put(topic, partition, value, producer_id);
     }
 
+    fn replay_consumer(&mut self, group_id: String, change: &Change) {
+        let group_id: Arc<str> = Arc::from(group_id);
+        if change.has_value() {
+            let new_group = || Group::new(group_id.clone(), None);
+            let group = self
+                .groups
+                .entry(group_id.clone())
+                .or_insert_with(new_group);
+            group.apply(change);
+        } else if let Some(group) = self.groups.get_mut(&group_id) {
+            group.apply(change);
+            self.forget_if_blank(&group_id);
+        }
+    }
+
     fn replay_group(
         &mut self,
         group_id: String,
@@ -102,17 +124,19 @@ impl GroupCoordinator {
     ) -> Result<(), CoordinatorError> {
         let group_id: Arc<str> = Arc::from(group_id);
         if let Some(value) = value {
-            let mut group =
+            let classic =
                 ClassicGroup::from_record(group_id.clone(), value).map_err(|member_id| {
                     CoordinatorError::DuplicateMember {
                         group_id: group_id.to_string(),
                         member_id,
                     }
                 })?;
-            if let Some(old) = self.groups.get_mut(&group_id) {
-                group.offsets = std::mem::take(&mut old.offsets);
-            }
-            self.groups.insert(group_id, group);
+            let new_group = || Group::new(group_id.clone(), None);
+            let group = self
+                .groups
+                .entry(group_id.clone())
+                .or_insert_with(new_group);
+            group.membership = Membership::classic(classic);
         } else if let Some(group) = self.groups.get_mut(&group_id) {
             effect::forget_membership(group);
             self.forget_if_blank(&group_id);
@@ -130,12 +154,12 @@ impl GroupCoordinator {
             turn.config.offsets_retention_check_interval_ms,
         );
         for group in groups.values_mut() {
-            let member_ids: Vec<Arc<str>> = group.members.keys().cloned().collect();
-            for member_id in &member_ids {
-                turn.schedule_session(group, member_id);
-            }
-            if member_ids.len() > turn.config.group_max_size {
-                rebalance::prepare(group, &mut turn, "the group is above group.max.size");
+            turn.schedule_sessions(group);
+            let max = turn.config.group_max_size;
+            if let Some(classic) = group.classic_mut()
+                && classic.members.len() > max
+            {
+                rebalance::prepare(classic, &mut turn, "the group is above group.max.size");
             }
         }
         outcome
@@ -147,14 +171,15 @@ impl GroupCoordinator {
         let mut replies = Vec::new();
         for effect in self.in_flight.drain() {
             let waiting = match effect {
-                Effect::Commit { ticket, reply, .. } => Some((ticket, reply)),
-                Effect::Remove { reply, .. } => reply,
+                Effect::Commit { ticket, reply, .. } => vec![(ticket, reply)],
+                Effect::Remove { reply, .. } => reply.into_iter().collect(),
+                Effect::Membership(stored) => stored.replies,
                 Effect::EmptyGroup
                 | Effect::Assign { .. }
                 | Effect::StaticRejoin(_)
-                | Effect::EndTransaction { .. } => None,
+                | Effect::EndTransaction { .. } => Vec::new(),
             };
-            if let Some((ticket, mut reply)) = waiting {
+            for (ticket, mut reply) in waiting {
                 reply.fail(error);
                 replies.push((ticket, reply));
             }
@@ -162,7 +187,8 @@ impl GroupCoordinator {
         for member in self
             .groups
             .values()
-            .flat_map(|group| group.members.values())
+            .filter_map(Group::classic)
+            .flat_map(|classic| classic.members.values())
         {
             if let Some(ticket) = member.awaiting_join {
                 replies.push((ticket, Reply::Join(JoinReply::error(&member.id, error))));

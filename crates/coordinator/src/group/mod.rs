@@ -8,10 +8,12 @@
 
 mod classic;
 pub(crate) mod config;
+pub(crate) mod consumer;
 mod effect;
 mod group_offsets;
 mod join;
 mod loading;
+mod membership;
 pub(crate) mod message;
 mod offsets;
 mod partition_map;
@@ -28,8 +30,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::classic::{ClassicGroup, Member};
+use self::classic::Member;
 use self::config::GroupConfig;
+use self::consumer::topics::MetadataView;
+use self::consumer::{classic_member, coordinate};
+use self::membership::Group;
 use self::message::{
     CommitRequest, DeleteOffsetsReply, DescribedGroup, DescribedMember, FetchedTopic,
     HeartbeatRequest, JoinReply, JoinRequest, LeaveReply, LeaveRequest, LeftMember, ListedGroup,
@@ -61,10 +66,13 @@ pub fn partition_for(id: &str, partition_count: i32) -> i32 {
 #[derive(Debug)]
 pub struct GroupCoordinator {
     config: GroupConfig,
-    groups: BTreeMap<Arc<str>, ClassicGroup>,
+    groups: BTreeMap<Arc<str>, Group>,
     timers: Timers<TimerKey>,
     in_flight: InFlight<Effect>,
     open_transactions: OpenTransactions,
+    view: Arc<MetadataView>,
+    /// From which version of the view on there are topics that came later than the first view.
+    new_topics_version: i64,
     loaded: bool,
 }
 
@@ -77,6 +85,8 @@ impl GroupCoordinator {
             timers: Timers::default(),
             in_flight: InFlight::default(),
             open_transactions: OpenTransactions::new(),
+            view: Arc::default(),
+            new_topics_version: 0,
             loaded: false,
         }
     }
@@ -86,10 +96,12 @@ impl GroupCoordinator {
         &'a mut self,
         now_ms: i64,
         outcome: &'a mut Outcome,
-    ) -> (&'a mut BTreeMap<Arc<str>, ClassicGroup>, Turn<'a>) {
+    ) -> (&'a mut BTreeMap<Arc<str>, Group>, Turn<'a>) {
         let turn = Turn {
             now_ms,
             config: &self.config,
+            view: &self.view,
+            new_topics_version: self.new_topics_version,
             timers: &mut self.timers,
             in_flight: &mut self.in_flight,
             open_transactions: &mut self.open_transactions,
@@ -120,9 +132,15 @@ impl GroupCoordinator {
         }
         join::normalize(&mut request);
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
-        let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
+        let new_group = || Group::new(group_id.clone(), Some(now_ms));
         let group = groups.entry(group_id.clone()).or_insert_with(new_group);
-        join::join(group, &mut turn, request, ticket);
+        if group.consumers().is_some() && group.is_empty() && request.member_id.is_empty() {
+            membership::delete(group, &mut turn, None);
+        }
+        match group.classic_mut() {
+            Some(classic) => join::join(classic, &mut turn, request, ticket),
+            None => classic_member::join(group, &mut turn, request, ticket),
+        }
         self.forget_if_blank(&group_id);
         outcome
     }
@@ -138,7 +156,10 @@ impl GroupCoordinator {
                 .ok_or(GroupError::UnknownMemberId)
         });
         match group {
-            Ok(group) => sync::sync(group, &mut turn, request, ticket),
+            Ok(group) => match group.classic_mut() {
+                Some(classic) => sync::sync(classic, &mut turn, request, ticket),
+                None => classic_member::sync(group, &mut turn, &request, ticket),
+            },
             Err(error) => turn.reply(ticket, Reply::Sync(SyncReply::error(error))),
         }
         outcome
@@ -158,7 +179,10 @@ impl GroupCoordinator {
         let group = groups
             .get(request.group_id.as_str())
             .ok_or(GroupError::UnknownMemberId)?;
-        session::heartbeat(group, &mut turn, request)
+        match group.classic() {
+            Some(classic) => session::heartbeat(classic, &mut turn, request),
+            None => classic_member::heartbeat(group, &mut turn, request),
+        }
     }
 
     /// Answers at once.
@@ -175,9 +199,15 @@ impl GroupCoordinator {
                 members: Vec::new(),
             },
             Ok(()) => match groups.get_mut(request.group_id.as_str()) {
-                Some(group) => LeaveReply {
-                    error: None,
-                    members: session::leave(group, &mut turn, request.members),
+                Some(group) => match group.classic_mut() {
+                    Some(classic) => LeaveReply {
+                        error: None,
+                        members: session::leave(classic, &mut turn, request.members),
+                    },
+                    None => {
+                        classic_member::leave(group, &mut turn, request, ticket);
+                        return outcome;
+                    }
                 },
                 None => unknown_leavers(&request),
             },
@@ -206,7 +236,7 @@ impl GroupCoordinator {
             return Outcome::reply(ticket, offsets::refused(&request.topics, error));
         }
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
-        let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
+        let new_group = || Group::new(group_id.clone(), Some(now_ms));
         let group = groups.entry(group_id.clone()).or_insert_with(new_group);
         offsets::commit(group, &mut turn, request, ticket);
         self.forget_if_blank(&group_id);
@@ -231,7 +261,7 @@ impl GroupCoordinator {
             return Outcome::reply(ticket, offsets::refused(&request.topics, error));
         }
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
-        let new_group = || ClassicGroup::new(group_id.clone(), Some(now_ms));
+        let new_group = || Group::new(group_id.clone(), Some(now_ms));
         let group = groups.entry(group_id.clone()).or_insert_with(new_group);
         offsets::commit_transactional(group, &mut turn, request, ticket);
         self.forget_if_blank(&group_id);
@@ -331,6 +361,7 @@ impl GroupCoordinator {
         let mut results = Vec::with_capacity(group_ids.len());
         let mut keys = Vec::new();
         let mut removed = Vec::new();
+        let mut consumers = Vec::new();
         for group_id in group_ids {
             let group = loaded.and_then(|()| {
                 groups
@@ -338,12 +369,16 @@ impl GroupCoordinator {
                     .ok_or(GroupError::GroupIdNotFound)
             });
             let result = match group {
-                Ok(group) if group.is_in(GroupState::Empty) => {
+                Ok(group) if group.is_empty() => {
                     let offsets = group.offsets.keys();
                     keys.extend(
                         offsets.map(|(topic, each)| offsets::offset_key(group, topic, each)),
                     );
-                    removed.push(group.id.clone());
+                    if group.consumers().is_some() {
+                        consumers.push(group.id.clone());
+                    } else {
+                        removed.push(group.id.clone());
+                    }
                     None
                 }
                 Ok(_) => Some(GroupError::NonEmptyGroup),
@@ -351,11 +386,25 @@ impl GroupCoordinator {
             };
             results.push((group_id.clone(), result));
         }
-        let reply = Reply::DeleteGroups(results);
-        if removed.is_empty() {
+        // Appends are settled in order, so the answer waits for the last.
+        let mut reply = Some((ticket, Reply::DeleteGroups(results)));
+        let is_last = keys.is_empty() && removed.is_empty();
+        let last = consumers.len().wrapping_sub(1);
+        for (index, group_id) in consumers.iter().enumerate() {
+            if let Some(group) = groups.get_mut(group_id) {
+                let reply = if is_last && index == last {
+                    reply.take()
+                } else {
+                    None
+                };
+                membership::delete(group, &mut turn, reply);
+            }
+        }
+        if !is_last {
+            offsets::remove(&mut turn, keys, removed, reply.take());
+        }
+        if let Some((ticket, reply)) = reply {
             turn.reply(ticket, reply);
-        } else {
-            offsets::remove(&mut turn, keys, removed, Some((ticket, reply)));
         }
         outcome
     }
@@ -367,6 +416,7 @@ impl GroupCoordinator {
         let group = self
             .groups
             .get(group_id)
+            .and_then(Group::classic)
             .ok_or(GroupError::GroupIdNotFound)?;
         let protocol_name = group
             .protocol_name
@@ -397,9 +447,15 @@ impl GroupCoordinator {
         self.check_loaded()?;
         let listed = self.groups.values().map(|group| ListedGroup {
             group_id: group.id.to_string(),
-            protocol_type: group.protocol_type.clone().unwrap_or_default(),
+            protocol_type: match group.classic() {
+                Some(classic) => classic.protocol_type.clone().unwrap_or_default(),
+                None => subscription::CONSUMER_PROTOCOL_TYPE.to_owned(),
+            },
             state: group.state(),
-            group_type: "classic",
+            group_type: match group.classic() {
+                Some(_) => "classic",
+                None => "consumer",
+            },
         });
         Ok(listed.collect())
     }
@@ -436,13 +492,23 @@ impl GroupCoordinator {
             let (groups, mut turn) = self.turn(now_ms, &mut outcome);
             match key {
                 TimerKey::Join(group_id) => {
-                    if let Some(group) = groups.get_mut(&group_id) {
-                        rebalance::join_timer(group, &mut turn);
+                    let group = groups.get_mut(&group_id);
+                    if let Some(classic) = group.and_then(Group::classic_mut) {
+                        rebalance::join_timer(classic, &mut turn);
                     }
                 }
                 TimerKey::Sync(group_id) => {
+                    let group = groups.get_mut(&group_id);
+                    if let Some(classic) = group.and_then(Group::classic_mut) {
+                        rebalance::sync_timer(classic, &mut turn);
+                    }
+                }
+                TimerKey::Rebalance {
+                    group_id,
+                    member_id,
+                } => {
                     if let Some(group) = groups.get_mut(&group_id) {
-                        rebalance::sync_timer(group, &mut turn);
+                        coordinate::rebalance_timer(group, &mut turn, &member_id);
                     }
                 }
                 TimerKey::Session {
@@ -450,13 +516,18 @@ impl GroupCoordinator {
                     member_id,
                 } => {
                     if let Some(group) = groups.get_mut(&group_id) {
-                        rebalance::session_timer(group, &mut turn, &member_id);
+                        match group.classic_mut() {
+                            Some(classic) => {
+                                rebalance::session_timer(classic, &mut turn, &member_id);
+                            }
+                            None => coordinate::session_timer(group, &mut turn, &member_id),
+                        }
                     }
                     self.forget_if_blank(&group_id);
                 }
                 TimerKey::Retention => {
                     groups
-                        .values()
+                        .values_mut()
                         .for_each(|group| offsets::expire(group, &mut turn));
                     let interval_ms = turn.config.offsets_retention_check_interval_ms;
                     turn.schedule(TimerKey::Retention, interval_ms);
@@ -480,11 +551,7 @@ impl GroupCoordinator {
     }
 
     fn forget_if_blank(&mut self, group_id: &str) {
-        if self
-            .groups
-            .get(group_id)
-            .is_some_and(ClassicGroup::is_blank)
-        {
+        if self.groups.get(group_id).is_some_and(Group::is_blank) {
             self.groups.remove(group_id);
         }
     }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::classic::ClassicGroup;
 use super::codec::NAME_BYTES_MAX;
 use super::config::GroupConfig;
+use super::consumer::commit::{self, Committer};
+use super::consumer::state::ConsumerGroup;
+use super::membership::{self, Group, Membership};
 use super::message::{
     CommitPartition, CommitReply, CommitRequest, CommitTopic, CommittedPartition, CommittedTopic,
     DeleteOffsetsReply, DeletedPartition, DeletedTopic, FetchedPartition, FetchedTopic,
@@ -87,6 +90,20 @@ fn validate_transactional_commit(
     Ok(())
 }
 
+/// A commit by a member of a consumer group, which names its epoch where others name a generation.
+fn validate_consumer_commit(
+    group: &ConsumerGroup,
+    turn: &Turn<'_>,
+    committer: &Committer<'_>,
+    topics: &[CommitTopic],
+) -> Result<(), GroupError> {
+    let partitions = topics.iter().flat_map(|topic| {
+        let partitions = topic.partitions.iter();
+        partitions.map(|each| (topic.name.as_str(), each.partition))
+    });
+    commit::validate(group, turn.view, committer, partitions)
+}
+
 /// The reply that gives every partition of the request the same error.
 pub(super) fn refused(topics: &[CommitTopic], error: GroupError) -> Reply {
     let topics = topics.iter().map(|topic| {
@@ -105,21 +122,35 @@ pub(super) fn refused(topics: &[CommitTopic], error: GroupError) -> Reply {
 }
 
 pub(super) fn commit(
-    group: &mut ClassicGroup,
+    group: &mut Group,
     turn: &mut Turn<'_>,
     request: CommitRequest,
     ticket: Ticket,
 ) {
-    if let Err(error) = validate_commit(group, &request) {
+    let checked = match &group.membership {
+        Membership::Classic(classic) => validate_commit(classic, &request),
+        Membership::Consumer(consumers) => {
+            let committer = Committer {
+                member_id: &request.member_id,
+                instance_id: request.group_instance_id.as_deref(),
+                epoch: request.generation_id,
+                api_version: Some(request.api_version),
+            };
+            validate_consumer_commit(&consumers.group, turn, &committer, &request.topics)
+        }
+    };
+    if let Err(error) = checked {
         turn.reply(ticket, refused(&request.topics, error));
         return;
     }
-    if matches!(
-        group.state(),
-        GroupState::Stable | GroupState::PreparingRebalance
-    ) {
+    if let Some(classic) = group.classic()
+        && matches!(
+            classic.state(),
+            GroupState::Stable | GroupState::PreparingRebalance
+        )
+    {
         // A commit is a sign of life.
-        turn.schedule_session(group, &request.member_id);
+        turn.schedule_session(classic, &request.member_id);
     }
     let expire_timestamp_ms = (request.retention_time_ms >= 0)
         .then(|| turn.now_ms.saturating_add(request.retention_time_ms));
@@ -135,12 +166,29 @@ pub(super) fn commit(
 
 /// Writes offsets that count once the producer's transaction is committed. It is no sign of life.
 pub(super) fn commit_transactional(
-    group: &mut ClassicGroup,
+    group: &mut Group,
     turn: &mut Turn<'_>,
     request: TransactionalCommitRequest,
     ticket: Ticket,
 ) {
-    if let Err(error) = validate_transactional_commit(group, &request) {
+    let checked = match &group.membership {
+        Membership::Classic(classic) => validate_transactional_commit(classic, &request),
+        Membership::Consumer(consumers) => {
+            let committer = Committer {
+                member_id: &request.member_id,
+                instance_id: request.group_instance_id.as_deref(),
+                epoch: request.generation_id,
+                api_version: None,
+            };
+            validate_consumer_commit(&consumers.group, turn, &committer, &request.topics)
+                // The API of transactions has one error for this.
+                .map_err(|error| match error {
+                    GroupError::StaleMemberEpoch => GroupError::IllegalGeneration,
+                    other => other,
+                })
+        }
+    };
+    if let Err(error) = checked {
         turn.reply(ticket, refused(&request.topics, error));
         return;
     }
@@ -150,7 +198,7 @@ pub(super) fn commit_transactional(
 
 /// Writes what is valid of some offsets.
 fn write(
-    group: &mut ClassicGroup,
+    group: &mut Group,
     turn: &mut Turn<'_>,
     committed: Vec<CommitTopic>,
     expire_timestamp_ms: Option<i64>,
@@ -226,7 +274,7 @@ fn invalid(topic: &str, commit: &CommitPartition, config: &GroupConfig) -> Optio
 /// With `require_stable` an offset that a commit in flight or an open transaction may replace is
 /// refused, so that the client asks again.
 pub(super) fn fetch(
-    group: Option<&ClassicGroup>,
+    group: Option<&Group>,
     topics: Option<&[TopicPartitions]>,
     require_stable: bool,
 ) -> Vec<FetchedTopic> {
@@ -269,7 +317,7 @@ pub(super) fn fetch(
 
 /// Deletes offsets of topics that the group does not subscribe to.
 pub(super) fn delete(
-    group: &ClassicGroup,
+    group: &Group,
     turn: &mut Turn<'_>,
     topics: Vec<TopicPartitions>,
     ticket: Ticket,
@@ -304,15 +352,18 @@ pub(super) fn delete(
 }
 
 /// Whether offsets of a group may be deleted at all.
-pub(super) fn validate_delete(group: &ClassicGroup) -> Result<(), GroupError> {
-    if group.is_in(GroupState::Empty) || group.uses_consumer_protocol() {
+pub(super) fn validate_delete(group: &Group) -> Result<(), GroupError> {
+    let Some(classic) = group.classic() else {
+        return Ok(());
+    };
+    if classic.is_in(GroupState::Empty) || classic.uses_consumer_protocol() {
         Ok(())
     } else {
         Err(GroupError::NonEmptyGroup)
     }
 }
 
-pub(super) fn offset_key(group: &ClassicGroup, topic: &str, partition: i32) -> OffsetKey {
+pub(super) fn offset_key(group: &Group, topic: &str, partition: i32) -> OffsetKey {
     OffsetKey {
         group_id: group.id.clone(),
         topic: topic.to_owned(),
@@ -351,19 +402,33 @@ pub(super) fn remove(
 /// that assigns its own partitions) it is the time since the commit. When the group is Empty it is
 /// the time since it became so: a consumer that was stopped keeps offsets that it committed long
 /// ago. In a Stable group of consumers it is the time since the commit, for topics that nobody
-/// subscribes to any more. In all other cases nothing expires.
-pub(super) fn expire(group: &ClassicGroup, turn: &mut Turn<'_>) {
-    let since_empty = group.protocol_type.is_some() && group.is_in(GroupState::Empty);
-    let since_commit = group.protocol_type.is_none()
-        || (group.is_in(GroupState::Stable)
-            && group.uses_consumer_protocol()
-            && group.knows_subscribed_topics());
+/// subscribes to any more, and in a group of the consumer protocol always. In all other cases
+/// nothing expires.
+pub(super) fn expire(group: &mut Group, turn: &mut Turn<'_>) {
+    let (since_empty, since_commit, is_awaited) = match &group.membership {
+        Membership::Consumer(_) => (false, true, false),
+        Membership::Classic(classic) => {
+            let since_empty = classic.protocol_type.is_some() && classic.is_in(GroupState::Empty);
+            let since_commit = classic.protocol_type.is_none()
+                || (classic.is_in(GroupState::Stable)
+                    && classic.uses_consumer_protocol()
+                    && classic.knows_subscribed_topics());
+            (
+                since_empty,
+                since_commit,
+                !classic.pending_members.is_empty(),
+            )
+        }
+    };
+    let empty_since_ms = group
+        .classic()
+        .and_then(ClassicGroup::state_timestamp_ms)
+        .filter(|_| since_empty);
     let retention_ms = turn.config.offsets_retention_ms;
     let now_ms = turn.now_ms;
     let expired = |value: &OffsetCommitValue| match value.expire_timestamp_ms {
         Some(expire_timestamp_ms) => now_ms >= expire_timestamp_ms,
         None => {
-            let empty_since_ms = group.state_timestamp_ms().filter(|_| since_empty);
             let base_ms = empty_since_ms.unwrap_or(value.commit_timestamp_ms);
             now_ms.saturating_sub(base_ms) >= retention_ms
         }
@@ -378,14 +443,17 @@ pub(super) fn expire(group: &ClassicGroup, turn: &mut Turn<'_>) {
             all_expired = false;
         }
     }
-    let group_is_over =
-        all_expired && group.is_in(GroupState::Empty) && group.pending_members.is_empty();
-    let groups = if group_is_over {
+    let group_is_over = all_expired && group.is_empty() && !is_awaited;
+    let is_consumer_group = group.consumers().is_some();
+    let groups = if group_is_over && !is_consumer_group {
         vec![group.id.clone()]
     } else {
         Vec::new()
     };
-    if !keys.is_empty() || group_is_over {
+    if !keys.is_empty() || !groups.is_empty() {
         remove(turn, keys, groups, None);
+    }
+    if group_is_over && is_consumer_group {
+        membership::delete(group, turn, None);
     }
 }

@@ -26,6 +26,7 @@ use bytes::Bytes;
 use super::codec::{
     Reader, put_bytes, put_int16, put_int32, put_int64, put_length, put_nullable_string, put_string,
 };
+use super::consumer::record::{self as consumer_record, ConsumerKey};
 use crate::error::CoordinatorError;
 
 /// A record for the internal topic; without a value it is a tombstone.
@@ -45,6 +46,10 @@ pub enum CoordinatorKey {
     },
     GroupMetadata {
         group_id: String,
+    },
+    ConsumerGroup {
+        group_id: String,
+        key: ConsumerKey,
     },
     /// A key of a newer kind of group.
     Other {
@@ -114,7 +119,10 @@ pub fn decode_key(bytes: &[u8]) -> Result<CoordinatorKey, CoordinatorError> {
                 group_id: reader.string("group", false)?,
             })
         }
-        version => Ok(CoordinatorKey::Other { version }),
+        version => Ok(match consumer_record::decode_key(bytes)? {
+            Some((group_id, key)) => CoordinatorKey::ConsumerGroup { group_id, key },
+            None => CoordinatorKey::Other { version },
+        }),
     }
 }
 

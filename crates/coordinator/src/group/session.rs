@@ -20,7 +20,7 @@ pub(super) fn heartbeat(
     match group.state() {
         GroupState::PreparingRebalance => Err(GroupError::RebalanceInProgress),
         GroupState::CompletingRebalance | GroupState::Stable => Ok(()),
-        GroupState::Empty | GroupState::Dead => Err(GroupError::UnknownMemberId),
+        _ => Err(GroupError::UnknownMemberId),
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn leave(
                 rebalance::prepare_or_complete(group, turn, "a member left");
             }
             GroupState::PreparingRebalance => rebalance::maybe_complete_join(group, turn),
-            GroupState::Empty | GroupState::Dead => {}
+            _ => {}
         }
     }
     left

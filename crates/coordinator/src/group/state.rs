@@ -1,4 +1,4 @@
-//! The states of a classic group.
+//! The states of a group; the picture is that of a classic group.
 //!
 //! ```text
 //!            join                    all joined               leader's sync
@@ -7,6 +7,8 @@
 //!    +-- nobody left ---+    |  +-- join, leave ---+                    |
 //!                            +----------- join, leave, expiry ----------+
 //! ```
+//! A consumer group is Empty, Assigning, Reconciling or Stable, as its epochs say.
+//!
 //! `Dead` is what an unknown group is described as; a group that exists is never in it.
 
 use std::fmt;
@@ -18,6 +20,10 @@ pub enum GroupState {
     PreparingRebalance,
     CompletingRebalance,
     Stable,
+    /// A consumer group whose target assignment is not computed yet.
+    Assigning,
+    /// A consumer group with members that do not have their target yet.
+    Reconciling,
     Dead,
 }
 
@@ -29,6 +35,8 @@ impl GroupState {
             Self::PreparingRebalance => "PreparingRebalance",
             Self::CompletingRebalance => "CompletingRebalance",
             Self::Stable => "Stable",
+            Self::Assigning => "Assigning",
+            Self::Reconciling => "Reconciling",
             Self::Dead => "Dead",
         }
     }

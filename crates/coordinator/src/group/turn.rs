@@ -7,6 +7,9 @@ use bytes::Bytes;
 
 use super::classic::{ClassicGroup, Member};
 use super::config::GroupConfig;
+use super::consumer;
+use super::consumer::topics::MetadataView;
+use super::membership::{Group, Membership, Stored};
 use super::message::{JoinProtocol, JoinReply, SyncReply};
 use super::record::{self, CoordinatorRecord, OffsetCommitValue};
 use crate::error::GroupError;
@@ -22,6 +25,11 @@ pub(super) enum TimerKey {
     Sync(Arc<str>),
     /// The session of a member or a pending member ends.
     Session {
+        group_id: Arc<str>,
+        member_id: Arc<str>,
+    },
+    /// A consumer had its time to give partitions up.
+    Rebalance {
         group_id: Arc<str>,
         member_id: Arc<str>,
     },
@@ -63,6 +71,8 @@ pub(super) enum Effect {
         ticket: Ticket,
         reply: Reply,
     },
+    /// Changes of a consumer group were written, or a group that changes its protocol.
+    Membership(Box<Stored>),
     /// Tombstones of offsets, then of groups, were written.
     Remove {
         offsets: Vec<OffsetKey>,
@@ -90,6 +100,9 @@ pub(super) struct StaticRejoin {
 pub(super) struct Turn<'a> {
     pub(super) now_ms: i64,
     pub(super) config: &'a GroupConfig,
+    pub(super) view: &'a MetadataView,
+    /// From which version of the view on there are topics that came later than the first view.
+    pub(super) new_topics_version: i64,
     pub(super) timers: &'a mut Timers<TimerKey>,
     pub(super) in_flight: &'a mut InFlight<Effect>,
     pub(super) open_transactions: &'a mut OpenTransactions,
@@ -150,6 +163,23 @@ impl Turn<'_> {
     pub(super) fn cancel_session(&mut self, group: &ClassicGroup, member_id: &str) {
         self.timers
             .cancel(&session_key(group, &Arc::from(member_id)));
+    }
+
+    /// Starts the sessions of all members, of either protocol.
+    pub(super) fn schedule_sessions(&mut self, group: &Group) {
+        match &group.membership {
+            Membership::Classic(classic) => {
+                for member_id in classic.members.keys() {
+                    self.schedule_session(classic, member_id);
+                }
+            }
+            Membership::Consumer(consumers) => {
+                for member_id in consumers.group.members.keys() {
+                    consumer::arm_session(self, &group.id, &consumers.group, member_id);
+                    consumer::arm_rebalance(self, &group.id, &consumers.group, member_id);
+                }
+            }
+        }
     }
 
     /// Parks a join; a request that the client has given up is told to start over.

@@ -1,6 +1,8 @@
 //! Behaviour of the coordinators, one module per subject; those of transactions have a folder.
 
 mod committed_offsets;
+mod consumer_heartbeats;
+mod consumers;
 mod deleting_and_listing;
 mod failed_appends;
 mod harness;
