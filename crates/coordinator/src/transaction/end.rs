@@ -126,7 +126,10 @@ fn next_with_bump(
     }
     let value = &transaction.value;
     let is_current = request.producer_epoch == value.producer_epoch;
-    let is_retry_of_bump = request.producer_epoch.checked_add(1) == Some(value.producer_epoch);
+    // An end before KIP-890 has bumped nothing: the epoch before is that of a fenced producer. Kafka
+    // does not look, and lets that producer share the epoch of the one who fenced it.
+    let is_retry_of_bump = value.client_transaction_version.supports_epoch_bump()
+        && request.producer_epoch.checked_add(1) == Some(value.producer_epoch);
     let is_retry_of_overflow = request.producer_id == value.previous_producer_id
         && request.producer_epoch == i16::MAX - 1
         && value.producer_epoch == 0;

@@ -238,3 +238,16 @@ fn a_producer_of_one_generation_can_be_followed_by_one_of_the_other() {
     machine.ended(Client::Old, old, false);
     assert_eq!(machine.current(), old);
 }
+
+#[test]
+fn a_fenced_producer_does_not_share_the_epoch_of_its_successor_of_the_other_generation() {
+    let mut machine = Machine::new();
+    let fenced = machine.new_producer();
+    let current = machine.ongoing(Client::Old);
+    machine.ended(Client::Old, current, false);
+    // One epoch behind, in CompleteAbort: as if it repeated an abort of its own.
+    assert_eq!(current, producer(fenced.id, fenced.epoch + 1));
+    let ticket = machine.end(&end_request(Client::New, fenced, false));
+    let expected = Some(TransactionError::ProducerFenced);
+    assert_eq!(machine.error(ticket), expected);
+}

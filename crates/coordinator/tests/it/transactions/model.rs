@@ -14,13 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use lastword_coordinator::{
     AddPartitionsRequest, Append, AppendError, CoordinatorRecord, EndTxnRequest,
     InitProducerIdRequest, MarkerWrite, Outcome, Ticket, TransactionConfig, TransactionCoordinator,
-    TransactionError, TransactionFilters, TransactionReply, TransactionVersion,
+    TransactionError, TransactionFilters, TransactionReply, TransactionState, TransactionVersion,
+    encode_transaction_log_value,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::harness::{
-    Client, ID, Producer, add_request, end_request, init_request, producer, recover_request, topic,
+    Client, ID, Producer, add_request, end_request, init_request, key, producer, recover_request,
+    topic, value,
 };
 
 const PARTITIONS: i32 = 4;
@@ -129,8 +131,8 @@ impl Partition {
         );
         *epoch = marker.producer_epoch;
         for (tag, written) in self.open.remove(&marker.producer_id).unwrap_or_default() {
-            let bumps = i16::from(marker.transaction_version >= 2);
-            assert!(marker.producer_epoch >= written + bumps, "{marker:?}");
+            let is_bumped = written < marker.producer_epoch || written == i16::MAX;
+            assert!(is_bumped || marker.transaction_version < 2, "{marker:?}");
             let decided = self.decided.entry(tag).or_default();
             decided.insert(marker.is_commit);
         }
@@ -205,6 +207,22 @@ struct World {
 }
 
 impl World {
+    /// The id has been there for long: its producer has had nearly all epochs.
+    fn with_epoch(mut self, producer_epoch: i16) -> Self {
+        let value = value(
+            TransactionState::CompleteCommit,
+            producer(99, producer_epoch),
+            Client::New,
+        );
+        let value = encode_transaction_log_value(&value, self.config.transaction_version);
+        self.log.push(CoordinatorRecord {
+            key: key(ID),
+            value: Some(value),
+        });
+        self.restart(1);
+        self
+    }
+
     fn new(transaction_version: TransactionVersion) -> Self {
         let config = TransactionConfig {
             transaction_version,
@@ -364,6 +382,11 @@ impl World {
     fn add(&mut self, index: usize, partition: i32) {
         let process = &mut self.processes[index];
         let Some(who) = process.who else { return };
+        if process.ending.is_some() && process.added.contains(&partition) {
+            // The data was on its way when the transaction was ended.
+            self.write(index, partition);
+            return;
+        }
         if process.is_waiting || process.ending.is_some() || process.must_abort {
             return;
         }
@@ -548,10 +571,14 @@ proptest! {
     #[test]
     fn every_transaction_ends_once_and_in_all_its_partitions(
         is_new in any::<bool>(),
+        producer_epoch in prop::option::of(i16::MAX - 6..i16::MAX),
         steps in prop::collection::vec(step(), 1..150),
     ) {
         let version = if is_new { TransactionVersion::V2 } else { TransactionVersion::V1 };
         let mut world = World::new(version);
+        if let Some(producer_epoch) = producer_epoch {
+            world = world.with_epoch(producer_epoch);
+        }
         for step in &steps {
             world.step(step);
         }
