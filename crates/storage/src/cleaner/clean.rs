@@ -2,8 +2,8 @@
 //!
 //! Groups go from old to new. An expired tombstone is dropped no earlier than every value it covers, so a crash between
 //! two groups, or a cleaning that stops there, never brings a deleted key back. For the same reason a group that cannot
-//! be replaced ends the cleaning; a group whose inputs have partly gone meanwhile (retention, DeleteRecords) is written
-//! again from the ones that are left.
+//! be replaced ends the cleaning; when its inputs have partly gone meanwhile (retention, DeleteRecords), the rest is
+//! planned again.
 //!
 //! The segments of the log are immutable and held by their `Arc`, so the plan stays true while the log goes on.
 //! This file takes no lock; `Log::replace_segments` takes the log's.
@@ -14,21 +14,19 @@ use lastword_record::{BatchBuilder, BatchSpec, Decompressor};
 
 use super::choose::DeleteHorizon;
 use super::control::Control;
+use super::finishing::{Finishing, WrittenGroup};
 use super::group::{GroupFacts, GroupLimits, group};
 use super::plan::{Plan, PlanRequest, SegmentPlan, plan};
 use super::progress::Phase;
 use super::rebatch::Rebatching;
 use super::retain::Rules;
-use super::rewrite::{Rewrite, VanishedTransactions, discard, rewrite};
+use super::rewrite::{Rewrite, VanishedTransactions, rewrite};
 use super::stats::CleanStats;
 use super::status::IsolatedSegment;
 use crate::error::StorageError;
 use crate::key_index::{self, KeyHasher};
 use crate::log::Log;
 use crate::segment::Segment;
-
-/// How often a group is written again because an input went away under it.
-const STALE_LIMIT: u32 = 8;
 
 /// Buffers of a cleaning; they can be kept for the next one.
 pub struct CleanerResources {
@@ -202,7 +200,7 @@ impl Attempts {
                     None => Err(error),
                 }
             }
-            // A segment has left the log before its index was built.
+            // A segment has left the log under the cleaning: retention, or DeleteRecords.
             StorageError::Stale => Ok(()),
             _ => Err(error),
         }
@@ -243,26 +241,27 @@ fn clean_once(
     control.progress.begin(Phase::Rewriting, bytes.sum());
     let mut vanished = VanishedTransactions::default();
     let groups = groups(log, &plan);
-    let mut segments = plan.segments.into_iter();
-    for range in groups {
-        control.between_steps()?;
-        let planned: Vec<SegmentPlan> = segments.by_ref().take(range.len()).collect();
-        if let [segment] = planned.as_slice()
-            && !segment.is_changed()
-        {
-            stats.segments_untouched += u32::from(!segment.is_isolated());
-            continue;
-        }
-        clean_group(
+    let untouched = groups.iter().map(|range| &plan.segments[range.clone()]);
+    let untouched = untouched.filter(|group| is_untouched(group) && !group[0].is_isolated());
+    stats.segments_untouched += untouched.count() as u32;
+    let rewritten = std::thread::scope(|scope| {
+        let mut finishing = Finishing::new(scope, log, *stats);
+        let segments = plan.segments.into_iter();
+        let rewritten = rewrite_groups(
             log,
             request,
-            planned,
+            (segments, groups),
             resources,
             control,
             &mut vanished,
-            stats,
-        )?;
-    }
+            &mut finishing,
+        );
+        // A group that could not be swapped in says more than what came of it.
+        let finished = finishing.wait();
+        *stats = finishing.stats;
+        finished.and(rewritten)
+    });
+    rewritten?;
     stats.rewrite_ms += timer.lap_ms();
 
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
@@ -312,21 +311,32 @@ fn groups(log: &Log, plan: &Plan) -> Vec<std::ops::Range<usize>> {
     group(&facts, limits)
 }
 
-fn clean_group(
+/// A segment that stays as it is.
+fn is_untouched(group: &[SegmentPlan]) -> bool {
+    matches!(group, [segment] if !segment.is_changed())
+}
+
+/// Rewrites one group after the other; while one is made durable and swapped in the next is being rewritten.
+fn rewrite_groups(
     log: &Log,
     request: CleanRequest,
-    mut planned: Vec<SegmentPlan>,
+    (mut segments, groups): (std::vec::IntoIter<SegmentPlan>, Vec<std::ops::Range<usize>>),
     resources: &mut CleanerResources,
     control: &Control<'_>,
     vanished: &mut VanishedTransactions,
-    stats: &mut CleanStats,
+    finishing: &mut Finishing<'_, '_>,
 ) -> Result<(), StorageError> {
-    let mut attempts = 0;
-    loop {
+    let mut stats = finishing.stats;
+    for range in groups {
+        control.between_steps()?;
+        let mut planned: Vec<SegmentPlan> = segments.by_ref().take(range.len()).collect();
+        if is_untouched(&planned) {
+            continue;
+        }
         let current = log.segments();
         planned.retain(|planned| current.contains(&planned.segment));
         if planned.is_empty() {
-            return Ok(());
+            continue;
         }
         // As late as possible: a producer that has written meanwhile pins less.
         let pins = log.producer_pins(request.now_ms);
@@ -341,52 +351,16 @@ fn clean_group(
             segment_bytes: u64::from(log.config().effective_segment_bytes()),
             rebatching: Rebatching::of(&log.config()),
         };
-        let mut group_stats = *stats;
-        let outputs = rewrite(
-            &rewriting,
-            &planned,
-            resources,
-            control,
-            vanished,
-            &mut group_stats,
+        let written = rewrite(
+            &rewriting, &planned, resources, control, finishing, vanished, &mut stats,
         )?;
-        // The first segment's name is where the log begins; elsewhere an empty file would only be in the way.
-        let is_first = current.first().base_offset() == planned[0].segment.base_offset();
-        let outputs = if is_first {
-            outputs
-        } else {
-            without_empty(outputs)
-        };
-        let inputs: Vec<Arc<Segment>> = planned
-            .iter()
-            .map(|planned| planned.segment.clone())
-            .collect();
-        group_stats.segments_out += outputs.len() as u32;
-        match log.replace_segments(&inputs, outputs) {
-            Ok(()) => {
-                *stats = group_stats;
-                stats.segments_in += inputs.len() as u32;
-                retire(planned, inputs);
-                return Ok(());
-            }
-            Err(StorageError::Stale) if attempts < STALE_LIMIT => attempts += 1,
-            Err(error) => return Err(error),
-        }
+        finishing.begin(WrittenGroup {
+            planned,
+            written,
+            stats,
+        })?;
     }
-}
-
-/// Lets go of segments that were replaced. When the last reader does, the disk gets their bytes back: the file system
-/// takes its time for that, and nobody has to wait for it.
-fn retire(planned: Vec<SegmentPlan>, inputs: Vec<Arc<Segment>>) {
-    let thread = std::thread::Builder::new().name("log-cleaner-free".to_string());
-    // Without a thread they are let go here: the closure is dropped.
-    drop(thread.spawn(move || drop((planned, inputs))));
-}
-
-fn without_empty(outputs: Vec<Segment>) -> Vec<Segment> {
-    let (empty, outputs) = outputs.into_iter().partition(Segment::is_empty);
-    discard(empty);
-    outputs
+    Ok(())
 }
 
 /// Measures how long the steps take; decides nothing.

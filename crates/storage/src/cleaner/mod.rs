@@ -22,6 +22,7 @@ pub mod choose;
 mod clean;
 mod control;
 mod feedback;
+mod finishing;
 mod group;
 mod indexer;
 mod join;

@@ -17,6 +17,7 @@ use lastword_record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch, RecordError,
 
 use super::clean::CleanerResources;
 use super::control::Control;
+use super::finishing::Finishing;
 use super::output_writer::OutputWriter;
 use super::plan::{BATCHES_BUFFER_BYTES, SegmentPlan};
 use super::range_reader::RangeReader;
@@ -78,18 +79,64 @@ pub struct Rewrite<'a> {
     pub rebatching: Option<Rebatching>,
 }
 
-/// Rewrites the segments of one group. On an error no output is left.
+/// What was written of a group: whole, but neither sealed nor durable.
+pub struct Written {
+    pub segments: Vec<Segment>,
+    modified_ms: Option<i64>,
+    drops_cache: bool,
+}
+
+impl Written {
+    /// Completes the outputs and makes their bytes durable; their names are the first that `Log::replace_segments`
+    /// syncs. On an error none is left.
+    pub fn sync(self) -> Result<Vec<Segment>, StorageError> {
+        match self.segments.iter().try_for_each(|it| self.sync_one(it)) {
+            Ok(()) => Ok(self.segments),
+            Err(error) => {
+                discard(self.segments);
+                Err(error)
+            }
+        }
+    }
+
+    fn sync_one(&self, segment: &Segment) -> Result<(), StorageError> {
+        segment.seal()?;
+        segment.sync()?;
+        if self.drops_cache {
+            segment.log_file().drop_cache(0, 0);
+        }
+        match self.modified_ms {
+            Some(modified_ms) => segment.set_modified_ms(modified_ms),
+            None => Ok(()),
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        let sizes = self.segments.iter().map(|it| u64::from(it.size_bytes()));
+        sizes.sum()
+    }
+
+    /// Simulations are repeatable because nothing happens at the same time.
+    pub fn is_simulated(&self) -> bool {
+        let mut segments = self.segments.iter();
+        segments.any(|it| it.log_file().as_fd().is_none())
+    }
+}
+
+/// Rewrites the segments of one group, while the one before it may still be finished. On an error no output is left.
 pub fn rewrite(
     rewrite: &Rewrite<'_>,
     group: &[SegmentPlan],
     resources: &mut CleanerResources,
     control: &Control<'_>,
+    before: &mut Finishing<'_, '_>,
     vanished: &mut VanishedTransactions,
     stats: &mut CleanStats,
-) -> Result<Vec<Segment>, StorageError> {
+) -> Result<Written, StorageError> {
     let mut outputs = Outputs::new(
         rewrite,
         control,
+        before,
         std::mem::take(&mut resources.write_buffer),
     );
     let result = fill(
@@ -104,9 +151,13 @@ pub fn rewrite(
     .and_then(|()| outputs.finish(group));
     resources.write_buffer = std::mem::take(&mut outputs.pending);
     match result {
-        Ok(()) => {
+        Ok(modified_ms) => {
             stats.bytes_written += outputs.bytes;
-            Ok(outputs.segments)
+            Ok(Written {
+                segments: outputs.segments,
+                modified_ms,
+                drops_cache: outputs.writer.drops_cache,
+            })
         }
         Err(error) => {
             discard(outputs.segments);
@@ -138,7 +189,7 @@ fn fill(
     group: &[SegmentPlan],
     resources: &mut CleanerResources,
     control: &Control<'_>,
-    outputs: &mut Outputs<'_>,
+    outputs: &mut Outputs<'_, '_, '_>,
     vanished: &mut VanishedTransactions,
     stats: &mut CleanStats,
 ) -> Result<(), StorageError> {
@@ -227,7 +278,7 @@ fn write(
     batch: &RecordBatch<'_>,
     planned: &SegmentPlan,
     resources: &mut CleanerResources,
-    outputs: &mut Outputs<'_>,
+    outputs: &mut Outputs<'_, '_, '_>,
     stats: &mut CleanStats,
 ) -> Result<Result<(), RecordError>, StorageError> {
     let header = batch.header();
@@ -302,9 +353,10 @@ fn write(
 }
 
 /// The segments being written.
-struct Outputs<'a> {
+struct Outputs<'a, 'scope, 'env> {
     log: &'a Log,
     control: &'a Control<'a>,
+    before: &'a mut Finishing<'scope, 'env>,
     limit_bytes: u64,
     now_ms: i64,
     segments: Vec<Segment>,
@@ -318,12 +370,18 @@ struct Outputs<'a> {
     merger: Merger,
 }
 
-impl<'a> Outputs<'a> {
-    fn new(rewrite: &Rewrite<'a>, control: &'a Control<'a>, mut pending: Vec<u8>) -> Outputs<'a> {
+impl<'a, 'scope, 'env> Outputs<'a, 'scope, 'env> {
+    fn new(
+        rewrite: &Rewrite<'a>,
+        control: &'a Control<'a>,
+        before: &'a mut Finishing<'scope, 'env>,
+        mut pending: Vec<u8>,
+    ) -> Outputs<'a, 'scope, 'env> {
         pending.clear();
         Outputs {
             log: rewrite.log,
             control,
+            before,
             limit_bytes: rewrite.segment_bytes.min(MAX_SEGMENT_BYTES),
             now_ms: rewrite.now_ms,
             segments: Vec::new(),
@@ -411,6 +469,8 @@ impl<'a> Outputs<'a> {
         let last_offset = last.last_offset();
         self.control.charge(self.pending.len() as u64)?;
         let len = self.pending.len();
+        let grown_bytes = self.bytes + len as u64;
+        self.before.make_room(grown_bytes, self.limit_bytes)?;
         if let Some(segment) = self.segments.last() {
             let (writer, pending) = (&mut self.writer, &mut self.pending);
             segment.append_with(len, &self.headers, |log, position| {
@@ -431,30 +491,18 @@ impl<'a> Outputs<'a> {
         Ok(())
     }
 
-    /// Completes the outputs and makes their bytes durable; their names are the first that `Log::replace_segments`
-    /// syncs.
-    fn finish(&mut self, group: &[SegmentPlan]) -> Result<(), StorageError> {
+    /// Writes the rest; answers when the last input was written.
+    fn finish(&mut self, group: &[SegmentPlan]) -> Result<Option<i64>, StorageError> {
         self.write()?;
         while let Some(entry) = self.aborted.pop_front() {
             self.current().append_aborted(&entry)?;
         }
         let written = self.writer.finish();
         written.map_err(|source| StorageError::io("write", self.current().log_path(), source))?;
-        let modified_ms = match group.last() {
-            Some(last) => Some(last.segment.modified_ms()?),
-            None => None,
-        };
-        for segment in &self.segments {
-            segment.seal()?;
-            segment.sync()?;
-            if self.writer.drops_cache {
-                segment.log_file().drop_cache(0, 0);
-            }
-            if let Some(modified_ms) = modified_ms {
-                segment.set_modified_ms(modified_ms)?;
-            }
-        }
-        Ok(())
+        group
+            .last()
+            .map(|last| last.segment.modified_ms())
+            .transpose()
     }
 }
 

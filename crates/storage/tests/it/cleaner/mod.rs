@@ -10,6 +10,7 @@ mod hooked_dir;
 mod interruptions;
 mod key_index;
 mod legacy;
+mod on_disk;
 mod panics;
 mod producers;
 mod random;
