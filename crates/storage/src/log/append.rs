@@ -13,7 +13,7 @@ use super::validate::{AppendOrigin, Rules, Scratch, ValidatedBatch, validate};
 use super::{Log, LogWriter, lock, roll};
 use crate::config::LogConfig;
 use crate::error::StorageError;
-use crate::producer_state::{BatchMetadata, ProducerStateError};
+use crate::producer_state::{BatchMetadata, ProducerStateError, VerificationGuard};
 
 /// What an append answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,20 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+/// What a transactional batch has to show before it opens a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing: whoever appends knows that the transaction will be ended.
+    Trusted,
+    /// The guard of the verification; none when the transaction is open already.
+    Required(Option<VerificationGuard>),
+}
+
 pub(super) fn append(
     log: &Log,
     batches: &[u8],
     origin: AppendOrigin,
+    verification: Verification,
     leader_epoch: i32,
 ) -> Result<Appended, StorageError> {
     log.check_open()?;
@@ -48,8 +58,16 @@ pub(super) fn append(
         now_ms: log.context.clock.now_ms(),
     };
     let mut scratch = log.context.take_scratch();
-    let result = validate(batches, &rules, &mut scratch)
-        .and_then(|validated| append_validated(log, validated, &rules, leader_epoch, &mut scratch));
+    let result = validate(batches, &rules, &mut scratch).and_then(|validated| {
+        append_validated(
+            log,
+            validated,
+            &rules,
+            verification,
+            leader_epoch,
+            &mut scratch,
+        )
+    });
     log.context.give_back(scratch);
     result
 }
@@ -58,6 +76,7 @@ fn append_validated(
     log: &Log,
     mut batches: Vec<ValidatedBatch>,
     rules: &Rules<'_>,
+    verification: Verification,
     leader_epoch: i32,
     scratch: &mut Scratch,
 ) -> Result<Appended, StorageError> {
@@ -68,6 +87,9 @@ fn append_validated(
         && let Some(written) = writer.producers.find_duplicate(&batch.header)
     {
         return Ok(duplicate(log, &written, rules.config));
+    }
+    if let Verification::Required(guard) = verification {
+        check_verified(&writer, &batches, guard)?;
     }
     check_producers(&writer, &batches, rules.origin)?;
 
@@ -131,6 +153,27 @@ fn duplicate(log: &Log, written: &BatchMetadata, config: &LogConfig) -> Appended
         log_start_offset: log.published.load().log_start_offset,
         duplicate: true,
     }
+}
+
+fn check_verified(
+    writer: &LogWriter,
+    batches: &[ValidatedBatch],
+    guard: Option<VerificationGuard>,
+) -> Result<(), StorageError> {
+    for ValidatedBatch { header, .. } in batches {
+        let producer_id = header.producer_id;
+        let producers = &writer.producers;
+        if header.is_transactional()
+            && !producers.is_verified(producer_id, header.producer_epoch, guard)
+        {
+            let reason = "the partition is not part of an ongoing transaction".to_string();
+            return Err(StorageError::InvalidTransactionState {
+                producer_id,
+                reason,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_producers(

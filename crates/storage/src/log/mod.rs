@@ -47,10 +47,10 @@ use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::lock::lock;
-use crate::producer_state::{ProducerPin, ProducerStateManager, ProducerView};
+use crate::producer_state::{ProducerPin, ProducerStateManager, ProducerView, VerificationGuard};
 use crate::segment::{IndexSettings, Segment, TimestampedOffset};
 
-pub use append::Appended;
+pub use append::{Appended, Verification};
 pub(crate) use context::DirectoryContext;
 pub use context::Visibility;
 use leader_epochs::LeaderEpochs;
@@ -137,7 +137,50 @@ impl Log {
         origin: AppendOrigin,
         leader_epoch: i32,
     ) -> Result<Appended, StorageError> {
-        append::append(self, batches, origin, leader_epoch)
+        append::append(self, batches, origin, Verification::Trusted, leader_epoch)
+    }
+
+    /// Appends a client's batch that may open a transaction; see [`Log::begin_verification`].
+    pub fn append_verified(
+        &self,
+        batch: &[u8],
+        guard: Option<VerificationGuard>,
+        leader_epoch: i32,
+    ) -> Result<Appended, StorageError> {
+        let verification = Verification::Required(guard);
+        append::append(
+            self,
+            batch,
+            AppendOrigin::Client,
+            verification,
+            leader_epoch,
+        )
+    }
+
+    /// A producer wants to write in a transaction: the guard to append with once the coordinator
+    /// of the transaction knows that this log takes part; `None` when that is known already.
+    pub fn begin_verification(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        first_sequence: i32,
+    ) -> Option<VerificationGuard> {
+        let now_ms = self.context.clock.now_ms();
+        let mut writer = lock(&self.writer);
+        let producers = &mut writer.producers;
+        producers.begin_verification(producer_id, producer_epoch, first_sequence, now_ms)
+    }
+
+    /// Whether a guard still holds: no marker has ended the transaction since it was handed out.
+    pub fn is_verified(
+        &self,
+        producer_id: i64,
+        producer_epoch: i16,
+        guard: Option<VerificationGuard>,
+    ) -> bool {
+        let writer = lock(&self.writer);
+        let producers = &writer.producers;
+        producers.is_verified(producer_id, producer_epoch, guard)
     }
 
     /// Finds what to serve from `request.offset` on; takes no lock.

@@ -17,6 +17,7 @@ mod entry;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod verification;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,6 +25,8 @@ use lastword_record::BatchHeader;
 use thiserror::Error;
 
 pub use entry::{BATCHES_KEPT, BatchMetadata, ProducerEntry, next_sequence, previous_sequence};
+pub use verification::VerificationGuard;
+use verification::Verifications;
 
 /// Why a batch of a producer was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -98,6 +101,7 @@ pub struct ProducerStateManager {
     ongoing: BTreeMap<i64, i64>,
     /// First offset -> marker offset of the transactions whose marker is not below HighWatermark.
     unreplicated: BTreeMap<i64, i64>,
+    verifications: Verifications,
     map_end_offset: i64,
 }
 
@@ -172,12 +176,19 @@ impl ProducerStateManager {
         if !header.has_producer_id() {
             return Ok(());
         }
+        let entry = self.producers.get(&header.producer_id);
+        if let Some(entry) = entry {
+            entry.check_epoch(header.producer_id, header.producer_epoch)?;
+        }
+        if check_sequence {
+            let verifications = &self.verifications;
+            verifications.check_sequence(header.producer_id, header.base_sequence)?;
+        }
         // Nothing is known of the producer: it is new, or all it wrote has been deleted. Refusing
         // would stop a healthy producer, so any sequence may start the table.
-        let Some(entry) = self.producers.get(&header.producer_id) else {
+        let Some(entry) = entry else {
             return Ok(());
         };
-        entry.check_epoch(header.producer_id, header.producer_epoch)?;
         if check_sequence {
             entry.check_sequence(header)?;
         }
@@ -187,6 +198,40 @@ impl ProducerStateManager {
             });
         }
         Ok(())
+    }
+
+    /// Begins to open a transaction in this log; `None` when the producer has one open with this
+    /// epoch, so that nothing has to be verified.
+    pub fn begin_verification(
+        &mut self,
+        producer_id: i64,
+        epoch: i16,
+        first_sequence: i32,
+        now_ms: i64,
+    ) -> Option<VerificationGuard> {
+        if self.has_ongoing_transaction(producer_id, epoch) {
+            return None;
+        }
+        let verifications = &mut self.verifications;
+        Some(verifications.begin(producer_id, epoch, first_sequence, now_ms))
+    }
+
+    /// Whether a transactional batch may be written under the guard that was handed out before
+    /// its transaction was verified: the transaction is open, or nothing has ended it since.
+    pub fn is_verified(
+        &self,
+        producer_id: i64,
+        epoch: i16,
+        guard: Option<VerificationGuard>,
+    ) -> bool {
+        self.has_ongoing_transaction(producer_id, epoch)
+            || guard.is_some_and(|guard| self.verifications.is_in_force(producer_id, guard))
+    }
+
+    fn has_ongoing_transaction(&self, producer_id: i64, epoch: i16) -> bool {
+        self.producers.get(&producer_id).is_some_and(|entry| {
+            entry.producer_epoch == epoch && entry.current_transaction_first_offset.is_some()
+        })
     }
 
     /// May this marker end the transaction of its producer? Changes nothing.
@@ -224,6 +269,9 @@ impl ProducerStateManager {
             .producers
             .entry(header.producer_id)
             .or_insert_with(|| ProducerEntry::new(header.producer_epoch));
+        if header.is_transactional() {
+            self.verifications.end(header.producer_id);
+        }
         if header.is_control() {
             entry.set_epoch(header.producer_epoch);
             entry.last_timestamp = header.max_timestamp;
@@ -288,6 +336,7 @@ impl ProducerStateManager {
     /// Forgets the producers that have been silent for too long, never one with an open
     /// transaction. Returns how many went.
     pub fn expire(&mut self, now_ms: i64, expiration_ms: i64) -> usize {
+        self.verifications.expire(now_ms, expiration_ms);
         let before = self.producers.len();
         self.producers
             .retain(|_, entry| !entry.is_expired(now_ms, expiration_ms));
