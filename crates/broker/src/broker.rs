@@ -11,7 +11,7 @@ use lastword_storage::{Clock, Latencies, LogCleaner, LogManager};
 use tokio::sync::watch;
 
 use crate::config::BrokerConfig;
-use crate::coordinator::Groups;
+use crate::coordinator::{Groups, Transactions};
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::metadata::MetadataStore;
@@ -61,4 +61,6 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The group coordinator.
     pub groups: Groups,
+    /// The transaction coordinator.
+    pub transactions: Transactions,
 }

@@ -2,7 +2,7 @@
 //!
 //! The message is what the client's user reads, so it keeps the numbers.
 
-use lastword_coordinator::GroupError;
+use lastword_coordinator::{GroupError, TransactionError};
 use lastword_protocol::ErrorCode;
 use lastword_storage::StorageError;
 
@@ -74,6 +74,18 @@ impl From<GroupError> for ApiError {
         let code = ErrorCode::from_code(error.code()).unwrap_or(ErrorCode::UnknownServerError);
         ApiError::new(code, error.to_string())
     }
+}
+
+impl From<TransactionError> for ApiError {
+    fn from(error: TransactionError) -> ApiError {
+        let code = ErrorCode::from_code(error.code()).unwrap_or(ErrorCode::UnknownServerError);
+        ApiError::new(code, error.to_string())
+    }
+}
+
+/// What a response says of a request to the transaction coordinator.
+pub fn transaction_code(error: Option<TransactionError>) -> i16 {
+    error.map_or(ErrorCode::None.code(), TransactionError::code)
 }
 
 /// What a response says of a request to the group coordinator.

@@ -41,6 +41,7 @@ pub mod purgatory;
 pub mod server;
 mod takeover;
 pub mod topics;
+mod verification;
 
 use std::future::Future;
 

@@ -26,7 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::broker::{Broker, Endpoint};
 use crate::config::BrokerConfig;
 use crate::connection::{self, ConnectionLimits};
-use crate::coordinator::{Groups, groups};
+use crate::coordinator::{Groups, Transactions, groups, transactions};
 use crate::error_map::ApiError;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
@@ -105,6 +105,7 @@ impl Server {
         let background = start_background(&broker.logs)
             .map_err(|error| ServerError::Internal(format!("cannot start a thread: {error}")))?;
         groups::start(&broker);
+        transactions::start(&broker);
         let accepting = tokio::spawn(accept(broker.clone(), listener, stopping));
         Ok(Server {
             broker,
@@ -128,6 +129,7 @@ impl Server {
     pub async fn stop(self) -> Result<(), ServerError> {
         let _ = self.stop.send(true);
         // Members that wait for a rebalance would keep their connections open.
+        transactions::stop(&self.broker);
         groups::stop(&self.broker);
         let _ = self.accepting.await;
         let (broker, background) = (self.broker, self.background);
@@ -222,6 +224,7 @@ fn open(
         },
         local_addr,
         groups: Groups::new(&config.groups, clock.clone()),
+        transactions: Transactions::new(&config.transactions, clock.clone()),
         clock,
         partitions,
         metadata: store,

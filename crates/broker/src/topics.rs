@@ -19,10 +19,11 @@ use lastword_storage::LogConfig;
 
 use crate::broker::Broker;
 use crate::config::BrokerConfig;
-use crate::coordinator::groups;
+use crate::coordinator::{groups, transactions};
 use crate::error_map::ApiError;
 use crate::metadata::{
-    GROUP_METADATA_TOPIC, MetadataImage, Properties, TopicImage, collides_with, validate_topic_name,
+    GROUP_METADATA_TOPIC, MetadataImage, Properties, TRANSACTION_STATE_TOPIC, TopicImage,
+    collides_with, validate_topic_name,
 };
 use crate::partition::Partition;
 
@@ -41,22 +42,32 @@ pub struct NewTopic {
 }
 
 /// The topic a name stands for when nothing else is said: the broker's defaults, or Kafka's shape
-/// of the topic that keeps consumer groups.
+/// of the topics that keep consumer groups and transactions.
 pub fn default_topic(config: &BrokerConfig, name: &str) -> NewTopic {
     let mut new_topic = NewTopic {
         name: name.to_owned(),
         partition_count: None,
         configs: Properties::new(),
     };
-    if name == GROUP_METADATA_TOPIC {
-        new_topic.partition_count = Some(config.groups.topic_partitions);
+    let internal = match name {
+        GROUP_METADATA_TOPIC => Some((
+            config.groups.topic_partitions,
+            config.groups.topic_segment_bytes,
+            "producer",
+        )),
+        TRANSACTION_STATE_TOPIC => Some((
+            config.transactions.topic_partitions,
+            config.transactions.topic_segment_bytes,
+            "uncompressed",
+        )),
+        _ => None,
+    };
+    if let Some((partition_count, segment_bytes, compression)) = internal {
+        new_topic.partition_count = Some(partition_count);
         new_topic.configs = [
             ("cleanup.policy", "compact".to_owned()),
-            ("compression.type", "producer".to_owned()),
-            (
-                "segment.bytes",
-                config.groups.topic_segment_bytes.to_string(),
-            ),
+            ("compression.type", compression.to_owned()),
+            ("segment.bytes", segment_bytes.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
@@ -214,6 +225,7 @@ pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
     let _changing = broker.metadata.lock_topics();
     let topic = remove_topic(broker, name)?;
     groups::topic_deleted(broker, &topic.name, topic.partition_count);
+    transactions::topic_deleted(broker, &topic.name, topic.partition_count);
     tracing::info!(topic = %topic.name, "deleted topic");
     Ok(())
 }

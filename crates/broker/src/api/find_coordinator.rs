@@ -1,10 +1,10 @@
 //! FindCoordinator (key 10), versions 0-6.
 //!
 //! Behaviour:
-//! - There is one broker, so it coordinates every group. Asking for a group creates
-//!   `__consumer_offsets` when it is not there yet.
-//! - Transactions and share groups have no coordinator here: INVALID_REQUEST with a message, which
-//!   clients take as final instead of asking again for ever.
+//! - There is one broker, so it coordinates every group and every transactional id. Asking for one
+//!   creates `__consumer_offsets` or `__transaction_state` when it is not there yet.
+//! - Share groups have no coordinator here: INVALID_REQUEST with a message, which clients take as
+//!   final instead of asking again for ever.
 //!
 //! Versions: 1 key type, error message. 3 flexible. 4 many keys at once (KIP-699). 5 same as 4
 //! (KIP-890). 6 share groups as a key type (KIP-932), not served.
@@ -17,7 +17,7 @@ use lastword_protocol::{ErrorCode, StrBytes, message};
 
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
-use crate::coordinator::groups;
+use crate::coordinator::{groups, transactions};
 use crate::error_map::ApiError;
 
 const FIRST_VERSION_WITH_MANY_KEYS: i16 = 4;
@@ -71,10 +71,10 @@ async fn coordinates(broker: &Arc<Broker>, key_type: i8, key: &str) -> Result<()
             groups::shard_of(broker, key).await?;
             Ok(())
         }
-        TRANSACTION => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            "Transactions are not supported by this broker.",
-        )),
+        TRANSACTION => {
+            transactions::shard_of(broker, key).await?;
+            Ok(())
+        }
         other => Err(ApiError::new(
             ErrorCode::InvalidRequest,
             format!("The coordinator key type {other} is not supported."),

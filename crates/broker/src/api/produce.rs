@@ -9,24 +9,29 @@
 //!   offset it has.
 //! - Topics of the broker itself: INVALID_TOPIC_EXCEPTION (17). Keyless records to a compacted
 //!   topic: INVALID_RECORD (87), with the record's index; nothing of the batch is stored.
-//! - Transactional batches: INVALID_TXN_STATE (48), whether the request names a transaction or not.
+//! - A batch opens a transaction in a partition only if the coordinator knows of it (KIP-890): from
+//!   version 12 on the partition is added, before it must have been. Otherwise INVALID_TXN_STATE
+//!   (48), from version 11 on TRANSACTION_ABORTABLE (120). All transactional batches of a request
+//!   are of one producer, whose transactional id it names.
 //! - Requests are appended in the order of the connection; waiting for the sync does not hold up
 //!   the next request.
 //!
 //! Versions: 7 zstd allowed (KIP-110). 8 record errors and messages (KIP-467). 9 flexible. 10
-//! leader hints (never needed). 12 transactions v2. 13 topic ids (KIP-516).
+//! leader hints (never needed). 11 TRANSACTION_ABORTABLE. 12 transactions v2. 13 topic ids (KIP-516).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lastword_coordinator::{TopicPartitions, TransactionError};
 use lastword_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use lastword_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use lastword_protocol::messages::{ProduceRequest, ProduceResponse};
 use lastword_protocol::{ErrorCode, message};
-use lastword_record::TopicId;
-use lastword_storage::{Appended, StorageError};
+use lastword_record::{BatchHeader, TopicId};
+use lastword_storage::{Appended, StorageError, VerificationGuard};
 use tokio::time::Instant;
 
 use super::{Reply, RequestContext};
@@ -34,6 +39,7 @@ use crate::broker::Broker;
 use crate::error_map::{ApiError, record_index};
 use crate::metadata::is_internal;
 use crate::partition::Partition;
+use crate::verification::{self, Operation, Producer};
 
 const ALL_REPLICAS: i16 = -1;
 const LEADER_ONLY: i16 = 1;
@@ -62,7 +68,15 @@ pub(crate) async fn handle(
     let begun = Instant::now();
     let acks = request.acks;
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
-    let refused = refuse(&request);
+    let mut refused = refuse(&request);
+    let openings = match &refused {
+        None => open_transactions(broker, context, &request).await,
+        Some(_) => Ok(Openings::default()),
+    };
+    let openings = openings.unwrap_or_else(|error| {
+        refused = Some(error);
+        Openings::default()
+    });
     let mut pending = Vec::new();
     let mut first_error = None;
     let mut responses = Vec::with_capacity(request.topic_data.len());
@@ -72,7 +86,10 @@ pub(crate) async fn handle(
         for data in topic.partition_data {
             let appended = match (&refused, &name) {
                 (Some(error), _) | (None, Err(error)) => Err(Refusal::from(error.clone())),
-                (None, Ok(name)) => append(broker, context, name, &data),
+                (None, Ok(name)) => {
+                    let place = (responses.len(), partition_responses.len());
+                    append(broker, context, name, &data, openings.get(&place))
+                }
             };
             partition_responses.push(match appended {
                 Ok((partition, appended)) => {
@@ -126,11 +143,128 @@ fn refuse(request: &ProduceRequest) -> Option<ApiError> {
     if !matches!(request.acks, ALL_REPLICAS | NO_ACKS | LEADER_ONLY) {
         return Some(ErrorCode::InvalidRequiredAcks.into());
     }
-    if request.transactional_id.is_some() {
-        let message = "transactions are not supported";
-        return Some(ApiError::new(ErrorCode::InvalidTxnState, message));
-    }
     None
+}
+
+/// Whether a batch may open a transaction, and under which guard; none where one is open already.
+type Opening = Result<Option<VerificationGuard>, ApiError>;
+/// Topic and partition, counted as in the request.
+type Place = (usize, usize);
+/// Batches of no transaction have none.
+type Openings = HashMap<Place, Opening>;
+
+/// Lets the coordinator know where transactions are about to be opened.
+async fn open_transactions(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: &ProduceRequest,
+) -> Result<Openings, ApiError> {
+    let batches = transactional_batches(request)?;
+    let Some((_, first)) = batches.first() else {
+        return Ok(Openings::default());
+    };
+    let Some(transactional_id) = request.transactional_id.as_deref() else {
+        return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
+    };
+    let producer = Producer {
+        transactional_id,
+        producer_id: first.producer_id,
+        producer_epoch: first.producer_epoch,
+    };
+    let operation = Operation::of_produce(context.api_version);
+    let mut openings = Openings::default();
+    if !operation.is_needed(broker) {
+        return Ok(openings);
+    }
+    let mut asked = Vec::new();
+    let mut topics: Vec<TopicPartitions> = Vec::new();
+    for (place, header) in batches {
+        let topic = &request.topic_data[place.0];
+        let number = topic.partition_data[place.1].index;
+        // What cannot be found has its error when it is appended.
+        let Ok(name) = topic_name(broker, context, topic) else {
+            continue;
+        };
+        let Ok(partition) = broker.partitions.find(&name, number) else {
+            continue;
+        };
+        let log = partition.log();
+        let guard = log.begin_verification(
+            producer.producer_id,
+            producer.producer_epoch,
+            header.base_sequence,
+        );
+        openings.insert(place, Ok(guard));
+        if guard.is_some() {
+            asked.push(place);
+            match topics.last_mut() {
+                Some(last) if *last.name == *name => last.partitions.push(number),
+                _ => topics.push(TopicPartitions {
+                    name: name.to_string(),
+                    partitions: vec![number],
+                }),
+            }
+        }
+    }
+    if asked.is_empty() {
+        return Ok(openings);
+    }
+    let errors = verification::ask(broker, operation, &producer, topics).await;
+    for (place, error) in asked.into_iter().zip(errors) {
+        if let Some(error) = error {
+            openings.insert(place, Err(verification_error(operation, error)));
+        }
+    }
+    Ok(openings)
+}
+
+/// The header of each transactional batch and its place. What cannot be read is refused later.
+fn transactional_batches(
+    request: &ProduceRequest,
+) -> Result<Vec<(Place, BatchHeader)>, ApiError> {
+    let mut found: Vec<(Place, BatchHeader)> = Vec::new();
+    for (topic_place, topic) in request.topic_data.iter().enumerate() {
+        for (partition_place, data) in topic.partition_data.iter().enumerate() {
+            let batch = data.records.as_deref().unwrap_or_default();
+            let attributes = batch.get(ATTRIBUTES_LOW_BYTE).copied().unwrap_or_default();
+            if attributes & TRANSACTIONAL_BIT == 0 {
+                continue;
+            }
+            let Ok(header) = BatchHeader::parse(batch) else {
+                continue;
+            };
+            let producer = (header.producer_id, header.producer_epoch);
+            if let Some((_, first)) = found.first()
+                && (first.producer_id, first.producer_epoch) != producer
+            {
+                let message = "Transactional records contained more than one producer id.";
+                return Err(ApiError::new(ErrorCode::InvalidProducerIdMapping, message));
+            }
+            found.push(((topic_place, partition_place), header));
+        }
+    }
+    Ok(found)
+}
+
+/// What a producer is told when its transaction could not be verified.
+fn verification_error(operation: Operation, error: TransactionError) -> ApiError {
+    match error {
+        TransactionError::InvalidTxnState => {
+            let message = "The partition was not added to the transaction.";
+            ApiError::new(ErrorCode::InvalidTxnState, message)
+        }
+        // Younger clients know it and try again.
+        TransactionError::ConcurrentTransactions if operation == Operation::Add => error.into(),
+        // Older clients try again when they are told this.
+        TransactionError::ConcurrentTransactions
+        | TransactionError::CoordinatorLoadInProgress
+        | TransactionError::CoordinatorNotAvailable
+        | TransactionError::NotCoordinator => {
+            let message = format!("The transaction cannot be verified now: {error}.");
+            ApiError::new(ErrorCode::NotEnoughReplicas, message)
+        }
+        other => other.into(),
+    }
 }
 
 fn topic_name(
@@ -182,6 +316,7 @@ fn append(
     context: &RequestContext,
     topic: &str,
     data: &PartitionProduceData,
+    opening: Option<&Opening>,
 ) -> Result<(Arc<Partition>, Appended), Refusal> {
     let partition = broker.partitions.find(topic, data.index)?;
     let batch = data.records.as_deref().unwrap_or_default();
@@ -189,12 +324,11 @@ fn append(
     if context.api_version < 7 && attributes & CODEC_BITS == ZSTD {
         return Err(ApiError::from(ErrorCode::UnsupportedCompressionType).into());
     }
-    // A transaction that nobody can end would hold the last stable offset, and so all cleaning.
-    if attributes & TRANSACTIONAL_BIT != 0 {
-        let message = "transactions are not supported";
-        return Err(ApiError::new(ErrorCode::InvalidTxnState, message).into());
-    }
-    let appended = partition.append_as_leader(batch)?;
+    let appended = match opening {
+        None => partition.append_as_leader(batch)?,
+        Some(Ok(guard)) => partition.append_verified(batch, *guard)?,
+        Some(Err(error)) => return Err(error.clone().into()),
+    };
     Ok((partition, appended))
 }
 

@@ -102,6 +102,8 @@ pub struct BrokerConfig {
     pub cleaner: CleanerConfig,
     /// Consumer groups.
     pub groups: GroupSettings,
+    /// Transactions.
+    pub transactions: TransactionSettings,
     /// Names that were accepted and have no effect here.
     pub ignored: Vec<String>,
     properties: Properties,
@@ -128,6 +130,31 @@ pub struct GroupSettings {
     pub initial_rebalance_delay_ms: i32,
     /// `group.max.size`.
     pub max_size: i32,
+}
+
+/// The configs of transactions and their topic.
+#[derive(Clone, Debug)]
+pub struct TransactionSettings {
+    /// `transaction.state.log.num.partitions`.
+    pub topic_partitions: i32,
+    /// `transaction.state.log.segment.bytes`.
+    pub topic_segment_bytes: i64,
+    /// `transaction.max.timeout.ms`.
+    pub max_timeout_ms: i32,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: i64,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    pub abort_timed_out_interval_ms: i64,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+    pub remove_expired_interval_ms: i64,
+    /// `transaction.partition.verification.enable`.
+    pub verify_partitions: bool,
+    /// `transaction.two.phase.commit.enable`.
+    pub two_phase_commit: bool,
+    /// `add.partitions.to.txn.retry.backoff.ms`.
+    pub add_partitions_backoff: Duration,
+    /// `add.partitions.to.txn.retry.backoff.max.ms`: for how long to try again.
+    pub add_partitions_patience: Duration,
 }
 
 /// Requests in work when `queued.max.request.bytes` is not set.
@@ -177,6 +204,7 @@ impl BrokerConfig {
             rack: values.optional_text("broker.rack"),
             cleaner: CleanerConfig::from_broker_properties(properties)?,
             groups: group_settings(&values)?,
+            transactions: transaction_settings(&values)?,
             ignored,
             properties: properties.clone(),
         })
@@ -235,6 +263,27 @@ fn group_settings(values: &Values<'_>) -> Result<GroupSettings, ConfigError> {
         max_session_timeout_ms: values.int("group.max.session.timeout.ms")?,
         initial_rebalance_delay_ms: values.int("group.initial.rebalance.delay.ms")?,
         max_size: values.int("group.max.size")?,
+    })
+}
+
+fn transaction_settings(values: &Values<'_>) -> Result<TransactionSettings, ConfigError> {
+    let millis = |name| {
+        let millis = values.long(name)?;
+        Ok::<_, ConfigError>(Duration::from_millis(millis.unsigned_abs()))
+    };
+    Ok(TransactionSettings {
+        topic_partitions: values.int("transaction.state.log.num.partitions")?,
+        topic_segment_bytes: values.long("transaction.state.log.segment.bytes")?,
+        max_timeout_ms: values.int("transaction.max.timeout.ms")?,
+        transactional_id_expiration_ms: values.long("transactional.id.expiration.ms")?,
+        abort_timed_out_interval_ms: values
+            .long("transaction.abort.timed.out.transaction.cleanup.interval.ms")?,
+        remove_expired_interval_ms: values
+            .long("transaction.remove.expired.transaction.cleanup.interval.ms")?,
+        verify_partitions: values.boolean("transaction.partition.verification.enable")?,
+        two_phase_commit: values.boolean("transaction.two.phase.commit.enable")?,
+        add_partitions_backoff: millis("add.partitions.to.txn.retry.backoff.ms")?,
+        add_partitions_patience: millis("add.partitions.to.txn.retry.backoff.max.ms")?,
     })
 }
 

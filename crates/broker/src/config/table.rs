@@ -52,6 +52,8 @@ const NOT_NEGATIVE: (i64, i64) = (0, INT_MAX);
 /// The configs of the broker itself, sorted by name.
 #[rustfmt::skip]
 pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
+    entry("add.partitions.to.txn.retry.backoff.max.ms", Int, "100", NOT_NEGATIVE, "How long a produce waits for the end of the previous transaction before its client is told to try again."),
+    entry("add.partitions.to.txn.retry.backoff.ms", Int, "20", POSITIVE, "How often it asks meanwhile."),
     entry("advertised.listeners", Text, "", ANY, "Where clients are told to connect."),
     entry("auto.create.topics.enable", Boolean, "true", ANY, "Whether a topic is created when a client asks for its metadata."),
     entry("broker.id", Int, "1", NOT_NEGATIVE, "The older name of node.id."),
@@ -84,6 +86,14 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("producer.id.expiration.ms", Int, "86400000", POSITIVE, "How long an idle producer's sequence numbers are remembered."),
     entry("queued.max.request.bytes", Long, "-1", ANY, "Bytes of requests in work over all connections; -1 for 128 MiB."),
     entry("socket.request.max.bytes", Int, "104857600", (1024, INT_MAX), "Largest request."),
+    entry("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", POSITIVE, "How often transactions that have been open for too long are looked for and aborted."),
+    entry("transaction.max.timeout.ms", Int, "900000", POSITIVE, "Longest transaction timeout a producer may ask for."),
+    entry("transaction.partition.verification.enable", Boolean, "true", ANY, "Whether a partition asks the transaction coordinator before a transaction is opened in it."),
+    entry("transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", POSITIVE, "How often expired transactional ids are looked for and removed."),
+    entry("transaction.state.log.num.partitions", Int, "50", POSITIVE, "Partitions of __transaction_state, when it is created."),
+    entry("transaction.state.log.segment.bytes", Int, "104857600", (1 << 20, INT_MAX), "Segment size of __transaction_state."),
+    entry("transaction.two.phase.commit.enable", Boolean, "false", ANY, "Whether producers may take part in two-phase commits, whose transactions do not time out."),
+    entry("transactional.id.expiration.ms", Int, "604800000", POSITIVE, "How long an idle transactional id is remembered."),
 ];
 
 /// Names of Kafka's that have no meaning on a single broker of this kind.
@@ -131,6 +141,9 @@ const IGNORED: &[&str] = &[
     "socket.receive.buffer.bytes",
     "socket.send.buffer.bytes",
     "telemetry.max.bytes",
+    "transaction.state.log.load.buffer.size",
+    "transaction.state.log.min.isr",
+    "transaction.state.log.replication.factor",
     "unstable.api.versions.enable",
     "unstable.feature.versions.enable",
 ];
@@ -162,8 +175,6 @@ const IGNORED_PREFIXES: &[&str] = &[
     "replication.",
     "request.timeout",
     "share.coordinator.",
-    "transaction.",
-    "transactional.id.",
     "delete.records.purgatory.",
     "zookeeper.",
 ];

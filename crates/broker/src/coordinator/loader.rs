@@ -2,12 +2,10 @@
 //!
 //! What can be read is used. A batch with a wrong checksum, or a record that makes no sense, is
 //! reported and skipped; only where the next batch begins cannot be guessed, so a broken batch
-//! header or a read that fails ends the load with an error. Records of a transaction count once
-//! its marker says that it was committed.
+//! header or a read that fails ends the load with an error. Which records of a transaction
+//! count is the machine's business: it hears of the markers as well.
 //!
 //! Blocks on the disk. Holds no lock; the state machine belongs to the load until it is done.
-
-use std::collections::HashMap;
 
 use lastword_record::control::ControlRecordType;
 use lastword_record::{Decompressor, RecordBatch, RecordBatches, RecordError};
@@ -42,14 +40,10 @@ pub(super) enum LoadError {
     Stopped,
 }
 
-/// Keys and values of a transaction that is not decided yet.
-type Undecided = HashMap<i64, Vec<(Vec<u8>, Option<Vec<u8>>)>>;
-
 struct Load<'a, M> {
     partition: &'a Partition,
     machine: &'a mut M,
     decompressor: Decompressor,
-    undecided: Undecided,
     next_offset: i64,
     loaded: Loaded,
 }
@@ -65,7 +59,6 @@ pub(super) fn load<M: Machine>(
         partition,
         machine,
         decompressor: Decompressor::new(max_decompressed_bytes),
-        undecided: Undecided::new(),
         next_offset: partition.offsets().log_start_offset,
         loaded: Loaded::default(),
     };
@@ -132,15 +125,12 @@ fn replay_batch<M: Machine>(
                 continue;
             };
             if header.is_control() {
-                end_transaction(load, header.producer_id, key, record.offset)?;
-            } else if header.is_transactional() {
-                let owned = (key.to_vec(), record.value.map(<[u8]>::to_vec));
-                load.undecided
-                    .entry(header.producer_id)
-                    .or_default()
-                    .push(owned);
-            } else {
-                replay(load, record.offset, key, record.value);
+                end_transaction(load, header.producer_id, key)?;
+                continue;
+            }
+            let producer_id = header.is_transactional().then_some(header.producer_id);
+            if let Err(error) = load.machine.replay(producer_id, key, record.value) {
+                skip(load, record.offset, &error);
             }
         }
         Ok(())
@@ -154,26 +144,13 @@ fn end_transaction<M: Machine>(
     load: &mut Load<'_, M>,
     producer_id: i64,
     key: &[u8],
-    offset: i64,
 ) -> Result<(), RecordError> {
     match ControlRecordType::parse(key)? {
-        ControlRecordType::Commit => {
-            for (key, value) in load.undecided.remove(&producer_id).unwrap_or_default() {
-                replay(load, offset, &key, value.as_deref());
-            }
-        }
-        ControlRecordType::Abort => {
-            load.undecided.remove(&producer_id);
-        }
+        ControlRecordType::Commit => load.machine.replay_marker(producer_id, true),
+        ControlRecordType::Abort => load.machine.replay_marker(producer_id, false),
         _ => {}
     }
     Ok(())
-}
-
-fn replay<M: Machine>(load: &mut Load<'_, M>, offset: i64, key: &[u8], value: Option<&[u8]>) {
-    if let Err(error) = load.machine.replay(key, value) {
-        skip(load, offset, &error);
-    }
 }
 
 fn skip<M: Machine>(load: &mut Load<'_, M>, offset: i64, reason: &dyn std::fmt::Display) {

@@ -5,7 +5,8 @@
 //!                    -> records -> append -> in flight -> durable -> machine -> replies
 //! ```
 //! Any number of appends are in flight; one sync makes all of them durable, and they are reported
-//! in the order of the log. A task that reports exists while something is in flight. A task that
+//! in the order of the log. The markers of transactions that wrote to the partition take the same
+//! way. A task that reports exists while something is in flight. A task that
 //! sleeps until the next deadline exists once the shard has been used.
 //!
 //! Lock: `state`, for one call of the machine and the appends it asks for, which must enter the log
@@ -17,12 +18,13 @@ use std::time::Duration;
 
 use lastword_coordinator::{Append, AppendError, AppendId, Outcome, Ticket};
 use lastword_protocol::ErrorCode;
-use lastword_storage::Clock;
+use lastword_storage::{Clock, VerificationGuard};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::loader::{self, LoadError, Loaded};
 pub(super) use super::machine::Machine;
+use super::markers::{Marker, MarkerQueue, Refused, Written as MarkerWritten};
 use super::writer;
 use crate::error_map::ApiError;
 use crate::partition::Partition;
@@ -39,6 +41,8 @@ pub(crate) struct Shard<M: Machine> {
     partition: Arc<Partition>,
     config: M::Config,
     clock: Clock,
+    /// Where the machine's markers go; none where it has none.
+    markers: Option<MarkerQueue>,
     state: Mutex<State<M>>,
     /// The timer task: the next deadline has come nearer, or the shard is gone.
     timer_wake: Arc<Notify>,
@@ -69,18 +73,31 @@ struct State<M: Machine> {
 }
 
 struct InFlight {
-    id: AppendId,
+    what: Written,
     next_offset: i64,
+}
+
+/// What is in the log and not durable yet.
+enum Written {
+    Append(AppendId),
+    /// The end of a transaction; whoever wrote it waits.
+    Marker(oneshot::Sender<Result<(), AppendError>>),
 }
 
 impl<M: Machine> Shard<M> {
     /// A shard over its partition; one with records has to be loaded.
-    pub(super) fn new(partition: Arc<Partition>, config: M::Config, clock: Clock) -> Shard<M> {
+    pub(super) fn new(
+        partition: Arc<Partition>,
+        config: M::Config,
+        clock: Clock,
+        markers: Option<MarkerQueue>,
+    ) -> Shard<M> {
         let offsets = partition.offsets();
         let is_empty = offsets.log_start_offset == offsets.log_end_offset;
         Shard {
             partition,
             clock,
+            markers,
             state: Mutex::new(State {
                 phase: if is_empty {
                     Phase::Unused
@@ -99,6 +116,11 @@ impl<M: Machine> Shard<M> {
         }
     }
 
+    /// The partition.
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
     /// The number of the partition.
     pub(crate) fn number(&self) -> i32 {
         self.partition.topic_partition().partition
@@ -109,15 +131,68 @@ impl<M: Machine> Shard<M> {
         self: &Arc<Self>,
         call: impl FnOnce(&mut M, Ticket, i64) -> Outcome<M::Reply>,
     ) -> Result<Pending<M>, M::Error> {
+        self.with_state(|state, now_ms| self.call(state, call, now_ms))
+    }
+
+    /// As [`Shard::submit`], for what is written in a transaction: `None`, and nothing happens,
+    /// when a marker has come since the guard was taken. Markers wait for the lock, so none can
+    /// come between this look and the records.
+    pub(crate) fn submit_verified(
+        self: &Arc<Self>,
+        (producer_id, producer_epoch): (i64, i16),
+        guard: Option<VerificationGuard>,
+        call: impl FnOnce(&mut M, Ticket, i64) -> Outcome<M::Reply>,
+    ) -> Result<Option<Pending<M>>, M::Error> {
         self.with_state(|state, now_ms| {
-            let ticket = Ticket(state.next_ticket);
-            state.next_ticket += 1;
-            let (sender, receiver) = oneshot::channel();
-            state.waiting.insert(ticket, sender);
-            let outcome = call(&mut state.machine, ticket, now_ms);
-            self.carry_out(state, outcome, now_ms);
-            receiver
+            let log = self.partition.log();
+            log.is_verified(producer_id, producer_epoch, guard)
+                .then(|| self.call(state, call, now_ms))
         })
+    }
+
+    fn call(
+        self: &Arc<Self>,
+        state: &mut State<M>,
+        call: impl FnOnce(&mut M, Ticket, i64) -> Outcome<M::Reply>,
+        now_ms: i64,
+    ) -> Pending<M> {
+        let ticket = Ticket(state.next_ticket);
+        state.next_ticket += 1;
+        let (sender, receiver) = oneshot::channel();
+        state.waiting.insert(ticket, sender);
+        let outcome = call(&mut state.machine, ticket, now_ms);
+        self.carry_out(state, outcome, now_ms);
+        receiver
+    }
+
+    /// Writes the end of a transaction, and tells the machine before anything else is appended.
+    pub(super) fn write_marker(self: &Arc<Self>, marker: Marker) -> Result<MarkerWritten, Refused> {
+        let mut state = self.lock();
+        let now_ms = self.clock.now_ms();
+        match state.phase {
+            Phase::Unused => self.serve(&mut state, now_ms),
+            Phase::Serving | Phase::Failed => {}
+            // The load would miss what is appended behind its back.
+            Phase::Loading => return Err(Refused::Loading),
+            Phase::Stopped => return Err(Refused::Stopped),
+        }
+        let appended = self
+            .partition
+            .append_as_coordinator(&marker.encode(now_ms)?)?;
+        let (told, receiver) = oneshot::channel();
+        state.in_flight.push_back(InFlight {
+            what: Written::Marker(told),
+            next_offset: appended.last_offset + 1,
+        });
+        if state.phase == Phase::Serving {
+            let machine = &mut state.machine;
+            let outcome = machine.transaction_ended(marker.producer_id, marker.is_commit, now_ms);
+            self.carry_out(&mut state, outcome, now_ms);
+            self.wake_timer(&mut state);
+        } else {
+            self.report_later(&mut state);
+        }
+        Ok(MarkerWritten::Shard(receiver))
     }
 
     /// Asks something that is answered at once and makes no records.
@@ -247,10 +322,8 @@ impl<M: Machine> Shard<M> {
             for append in outcome.appends {
                 match self.append(&append, now_ms) {
                     Ok(next_offset) => {
-                        state.in_flight.push_back(InFlight {
-                            id: append.id,
-                            next_offset,
-                        });
+                        let what = Written::Append(append.id);
+                        state.in_flight.push_back(InFlight { what, next_offset });
                     }
                     Err(error) => {
                         let result = Err(error);
@@ -258,7 +331,18 @@ impl<M: Machine> Shard<M> {
                     }
                 }
             }
+            for write in outcome.markers {
+                // The receiver is gone when the broker stops; the next start writes them.
+                let _ = self
+                    .markers
+                    .as_ref()
+                    .map(|queue| queue.send((self.number(), write)));
+            }
         }
+        self.report_later(state);
+    }
+
+    fn report_later(self: &Arc<Self>, state: &mut State<M>) {
         if !state.is_reporting && !state.in_flight.is_empty() {
             state.is_reporting = true;
             tokio::spawn(report_durable(self.clone()));
@@ -314,10 +398,27 @@ impl<M: Machine> Shard<M> {
         {
             let durable = append.next_offset <= high_watermark;
             let result = if durable { Ok(()) } else { result };
-            let outcome = state.machine.appended(append.id, result, now_ms);
-            self.carry_out(&mut state, outcome, now_ms);
+            self.settle(&mut state, append.what, result, now_ms);
         }
         self.wake_timer(&mut state);
+    }
+
+    fn settle(
+        self: &Arc<Self>,
+        state: &mut State<M>,
+        what: Written,
+        result: Result<(), AppendError>,
+        now_ms: i64,
+    ) {
+        match what {
+            Written::Append(id) => {
+                let outcome = state.machine.appended(id, result, now_ms);
+                self.carry_out(state, outcome, now_ms);
+            }
+            Written::Marker(told) => {
+                let _ = told.send(result);
+            }
+        }
     }
 
     /// Runs the timers that are due; returns how long to sleep, or `None` when the shard stopped.

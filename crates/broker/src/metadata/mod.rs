@@ -14,6 +14,7 @@ pub use file::{METADATA_FILE_NAME, MetadataFile, MetadataFileError};
 pub use image::{MetadataImage, Properties, TopicImage};
 pub use kraft::{KraftError, read_kraft_metadata};
 pub use name::{
-    GROUP_METADATA_TOPIC, InvalidTopicName, collides_with, is_internal, validate_topic_name,
+    GROUP_METADATA_TOPIC, InvalidTopicName, TRANSACTION_STATE_TOPIC, collides_with, is_internal,
+    validate_topic_name,
 };
 pub use store::MetadataStore;

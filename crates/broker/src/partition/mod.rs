@@ -14,7 +14,7 @@ use lastword_protocol::ErrorCode;
 use lastword_record::{TopicId, TopicPartition};
 use lastword_storage::{
     AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest, StorageError,
-    TimestampedOffset,
+    TimestampedOffset, VerificationGuard,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -84,6 +84,16 @@ impl Partition {
     /// Appends one client batch. Neither durable nor visible yet: see [`Partition::wait_visible`].
     pub fn append_as_leader(&self, batch: &[u8]) -> Result<Appended, StorageError> {
         self.log.append(batch, AppendOrigin::Client, LEADER_EPOCH)
+    }
+
+    /// As [`Partition::append_as_leader`], for a batch that may open a transaction: it shows the guard
+    /// that was taken before its transaction was verified.
+    pub fn append_verified(
+        &self,
+        batch: &[u8],
+        guard: Option<VerificationGuard>,
+    ) -> Result<Appended, StorageError> {
+        self.log.append_verified(batch, guard, LEADER_EPOCH)
     }
 
     /// Appends batches the broker itself made.
