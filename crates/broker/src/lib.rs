@@ -30,6 +30,7 @@ mod connection;
 pub mod coordinator;
 mod dispatch;
 pub mod error_map;
+mod features;
 pub mod fetch_memory;
 pub mod fetch_session;
 mod lock;

@@ -219,9 +219,7 @@ async fn open_transactions(
 }
 
 /// The header of each transactional batch and its place. What cannot be read is refused later.
-fn transactional_batches(
-    request: &ProduceRequest,
-) -> Result<Vec<(Place, BatchHeader)>, ApiError> {
+fn transactional_batches(request: &ProduceRequest) -> Result<Vec<(Place, BatchHeader)>, ApiError> {
     let mut found: Vec<(Place, BatchHeader)> = Vec::new();
     for (topic_place, topic) in request.topic_data.iter().enumerate() {
         for (partition_place, data) in topic.partition_data.iter().enumerate() {

@@ -12,3 +12,4 @@ mod pipelining;
 mod produce_and_fetch;
 mod restart;
 mod takeover;
+mod transactions;

@@ -139,7 +139,11 @@ async fn a_transactional_batch_without_a_transaction_is_refused_and_holds_nothin
     let refused = client
         .produce("t", batch_of(spec, &[(Some("k"), Some("v"))]))
         .await;
-    assert_eq!(refused.error_code, ErrorCode::InvalidTxnState.code());
+    let code = ErrorCode::TransactionalIdAuthorizationFailed.code();
+    assert_eq!(
+        refused.error_code, code,
+        "the request names no transactional id"
+    );
     client.produce("t", batch(&[(Some("k"), Some("v"))])).await;
     let fetched = client.fetch("t", 0).await;
     assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (1, 1));
@@ -180,18 +184,6 @@ async fn producer_ids_are_never_repeated_across_a_restart() {
     let broker = broker.restart().await;
     let third = broker.connect().await.call(&init_producer_id(), 5).await;
     assert!(third.producer_id > second);
-}
-
-#[tokio::test]
-async fn transactions_are_refused_for_good() {
-    let broker = TestBroker::start(&[]).await;
-    let mut client = broker.connect().await;
-    let request = message!(InitProducerIdRequest {
-        transactional_id: Some("tx".into()),
-        transaction_timeout_ms: 1000,
-    });
-    let code = client.call(&request, 4).await.error_code;
-    assert_eq!(code, ErrorCode::InvalidRequest.code());
 }
 
 #[tokio::test]

@@ -57,14 +57,14 @@ async fn the_offsets_topic_is_created_on_first_use_and_compacted() {
 }
 
 #[tokio::test]
-async fn a_coordinator_of_transactions_is_refused_with_words() {
+async fn a_coordinator_of_share_groups_is_refused_with_words() {
     let broker = group_broker(&[]).await;
     let mut client = broker.connect().await;
     let request = message!(FindCoordinatorRequest {
-        key_type: 1,
-        coordinator_keys: vec![StrBytes::from("transaction")],
+        key_type: 2,
+        coordinator_keys: vec![StrBytes::from("shared")],
     });
-    let response = client.call(&request, 4).await;
+    let response = client.call(&request, 6).await;
     assert_eq!(response.coordinators[0].error_code, 42);
     let words = response.coordinators[0].error_message.as_deref().unwrap();
     assert!(words.contains("not supported"), "{words}");

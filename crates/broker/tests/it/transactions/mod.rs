@@ -1,0 +1,4 @@
+//! Transactions over loopback.
+
+mod producing;
+mod requests;
