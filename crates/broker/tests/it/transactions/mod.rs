@@ -1,4 +1,5 @@
 //! Transactions over loopback.
 
+mod ending;
 mod producing;
 mod requests;

@@ -257,11 +257,7 @@ impl Client {
     }
 
     /// The values that a reader of committed records sees: without markers and aborted records.
-    pub async fn committed_values(&mut self, topic: &str, partition: i32) -> Vec<String> {
-        values(&self.fetch_committed(topic, partition).await)
-    }
-
-    /// The same once the last stable offset is there.
+    /// The values that a reader of committed records sees once the last stable offset is there.
     pub async fn values_at(&mut self, topic: &str, partition: i32, stable: i64) -> Vec<String> {
         let asking = async {
             loop {
