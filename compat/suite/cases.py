@@ -10,7 +10,10 @@ from harness.suite import FAILED, PASSED, Bench, Suite
 # Beginning of the cases' names, title, version of the client.
 FAMILIES = [
     ("kcat", "kcat, our cases", "1.7.1 of Debian 12", "Debian's kcat"),
-    ("java", "Java clients and Kafka Streams, our cases", "4.3.0", "Java 17, Maven"),
+    ("java", "Java clients, our cases", "4.3.0", "Java 17, Maven"),
+    ("streams", "Kafka Streams, our cases and Kafka's own smoke tests", "4.3.0", "Java 17, Maven"),
+    ("connect", "Kafka Connect with Kafka's file connectors, our cases", "4.3.0", "Java 17, Maven"),
+    ("mirror", "MirrorMaker 2, our cases", "4.3.0", "Java 17, Maven"),
     ("tools", "Kafka's console tools, our cases", "4.3.0", "Java 17, Maven"),
     ("confluent", "confluent-kafka for Python, our cases", "2.16.1", "Python 3.11"),
     ("franz", "franz-go (kgo, kadm), our cases", "1.22.2", "Go"),
