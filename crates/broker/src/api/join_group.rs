@@ -99,7 +99,7 @@ fn response(version: i16, reply: JoinReply) -> JoinGroupResponse {
 }
 
 /// A random uuid (version 4) in its usual form.
-fn random_uuid() -> Result<String, GroupError> {
+pub(super) fn random_uuid() -> Result<String, GroupError> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "no random bytes for a member id");

@@ -8,8 +8,8 @@
 //! - `require_stable` refuses an offset whose commit is in flight: UNSTABLE_OFFSET_COMMIT.
 //!
 //! Versions: 2 all topics, error of the group. 5 leader epoch (KIP-320). 6 flexible. 7 require
-//! stable (KIP-447). 8 many groups (KIP-709). 9 member epoch (KIP-848), without meaning for the
-//! groups served here. 10 topic ids.
+//! stable (KIP-447). 8 many groups (KIP-709). 9 member epoch, which fences members of consumer
+//! groups (KIP-848). 10 topic ids.
 
 use std::sync::Arc;
 
@@ -54,13 +54,27 @@ pub(crate) async fn handle(
     context.reply(&message!(OffsetFetchResponse { groups }))
 }
 
+/// A member that asks says so with its epoch (version 9).
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    member_id: Option<&'a str>,
+    member_epoch: i32,
+}
+
+const NOBODY: Asking<'static> = Asking {
+    member_id: None,
+    member_epoch: -1,
+};
+
 async fn fetch(
     broker: &Arc<Broker>,
     group_id: &str,
+    asking: Asking<'_>,
     topics: Option<&[TopicPartitions]>,
     require_stable: bool,
 ) -> Result<Vec<FetchedTopic>, GroupError> {
     groups::query(broker, group_id, |machine, _| {
+        machine.check_fetch(group_id, asking.member_id, asking.member_epoch)?;
         machine.fetch_offsets(group_id, topics, require_stable)
     })
     .await
@@ -83,6 +97,7 @@ async fn fetch_one_group(
     let fetched = fetch(
         broker,
         &request.group_id,
+        NOBODY,
         topics.as_deref(),
         request.require_stable,
     )
@@ -161,7 +176,19 @@ async fn fetch_by_name(
     let mut answer = message!(OffsetFetchResponseGroup {
         group_id: group.group_id.clone()
     });
-    match fetch(broker, &group.group_id, topics.as_deref(), require_stable).await {
+    let asking = Asking {
+        member_id: group.member_id.as_deref(),
+        member_epoch: group.member_epoch,
+    };
+    match fetch(
+        broker,
+        &group.group_id,
+        asking,
+        topics.as_deref(),
+        require_stable,
+    )
+    .await
+    {
         Ok(topics) => {
             let named = |topic: FetchedTopic| {
                 message!(OffsetFetchResponseTopics {
@@ -215,7 +242,19 @@ async fn fetch_by_id(
         }
         wanted
     });
-    match fetch(broker, &group.group_id, topics.as_deref(), require_stable).await {
+    let asking = Asking {
+        member_id: group.member_id.as_deref(),
+        member_epoch: group.member_epoch,
+    };
+    match fetch(
+        broker,
+        &group.group_id,
+        asking,
+        topics.as_deref(),
+        require_stable,
+    )
+    .await
+    {
         Ok(topics) => {
             answer.topics = topics
                 .into_iter()

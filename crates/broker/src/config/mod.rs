@@ -6,6 +6,7 @@
 //! in force is worse than a broker that does not start. Security settings that are not
 //! implemented are refused for the same reason.
 
+mod consumer_groups;
 mod listener;
 mod properties;
 mod table;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use lastword_storage::config::{CLEANER_CONFIGS, CleanerConfig, LogConfig, TOPIC_CONFIGS};
 use thiserror::Error;
 
+pub use consumer_groups::ConsumerGroupSettings;
 pub use listener::Listener;
 pub use properties::parse_properties;
 pub use table::{BROKER_CONFIGS, BrokerConfigEntry};
@@ -130,6 +132,8 @@ pub struct GroupSettings {
     pub initial_rebalance_delay_ms: i32,
     /// `group.max.size`.
     pub max_size: i32,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerGroupSettings,
 }
 
 /// The configs of transactions and their topic.
@@ -263,6 +267,7 @@ fn group_settings(values: &Values<'_>) -> Result<GroupSettings, ConfigError> {
         max_session_timeout_ms: values.int("group.max.session.timeout.ms")?,
         initial_rebalance_delay_ms: values.int("group.initial.rebalance.delay.ms")?,
         max_size: values.int("group.max.size")?,
+        consumer: consumer_groups::consumer_group_settings(values)?,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The broker's own configs, and the names of Kafka's that are accepted or refused without effect.
 
-use lastword_storage::config::ConfigType::{self, Boolean, Int, Long, Text};
+use lastword_storage::config::ConfigType::{self, Boolean, Int, List, Long, Text};
 
 /// One config of the broker.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,20 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("connections.max.idle.ms", Long, "600000", ANY, "A connection without requests for this long is closed; negative for never."),
     entry("delete.topic.enable", Boolean, "true", ANY, "Whether topics can be deleted."),
     entry("fetch.max.bytes", Int, "57671680", (1024, INT_MAX), "Largest answer to one fetch request."),
+    entry("group.consumer.assignment.interval.ms", Int, "1000", NOT_NEGATIVE, "Shortest time between two target assignments of a consumer group."),
+    entry("group.consumer.assignors", List, "uniform,range", ANY, "The server-side assignors of consumer groups, the default first."),
+    entry("group.consumer.heartbeat.interval.ms", Int, "5000", POSITIVE, "How often members of consumer groups send heartbeats."),
+    entry("group.consumer.max.assignment.interval.ms", Int, "15000", NOT_NEGATIVE, "Largest consumer.assignment.interval.ms of a group."),
+    entry("group.consumer.max.heartbeat.interval.ms", Int, "15000", POSITIVE, "Largest consumer.heartbeat.interval.ms of a group."),
+    entry("group.consumer.max.session.timeout.ms", Int, "60000", POSITIVE, "Largest consumer.session.timeout.ms of a group."),
+    entry("group.consumer.max.size", Int, "2147483647", POSITIVE, "Most members of a consumer group."),
+    entry("group.consumer.migration.policy", Text, "bidirectional", ANY, "Between which protocols a group with members may move."),
+    entry("group.consumer.min.assignment.interval.ms", Int, "0", NOT_NEGATIVE, "Smallest consumer.assignment.interval.ms of a group."),
+    entry("group.consumer.min.heartbeat.interval.ms", Int, "5000", POSITIVE, "Smallest consumer.heartbeat.interval.ms of a group."),
+    entry("group.consumer.min.session.timeout.ms", Int, "45000", POSITIVE, "Smallest consumer.session.timeout.ms of a group."),
+    entry("group.consumer.regex.refresh.interval.ms", Int, "600000", (10_000, INT_MAX), "How often regular expressions are resolved when no topic is created."),
+    entry("group.consumer.session.timeout.ms", Int, "45000", POSITIVE, "How long a member of a consumer group may be silent."),
+    entry("group.coordinator.rebalance.protocols", List, "classic,consumer", ANY, "The group protocols that are served: classic, consumer."),
     entry("group.initial.rebalance.delay.ms", Int, "3000", NOT_NEGATIVE, "How long the first rebalance of a group waits for more members."),
     entry("group.max.session.timeout.ms", Int, "1800000", POSITIVE, "Longest session timeout a member may ask for."),
     entry("group.max.size", Int, "2147483647", POSITIVE, "Most members of a group."),
@@ -109,6 +123,7 @@ const IGNORED: &[&str] = &[
     "create.topic.policy.class.name",
     "default.replication.factor",
     "early.start.listeners",
+    "group.consumer.assignor.offload.enable",
     "initial.broker.registration.timeout.ms",
     "inter.broker.listener.name",
     "inter.broker.protocol.version",
@@ -159,7 +174,6 @@ const IGNORED_PREFIXES: &[&str] = &[
     "eligible.leader.",
     "errors.",
     "fetch.purgatory.",
-    "group.consumer.",
     "group.coordinator.",
     "group.share.",
     "group.streams.",

@@ -10,6 +10,7 @@ use lastword_coordinator::{
 use lastword_storage::Clock;
 
 use super::internal_topic::{self, InternalTopic};
+use super::metadata_view::Views;
 use super::runtime;
 use crate::broker::Broker;
 use crate::config::GroupSettings;
@@ -22,6 +23,7 @@ pub(crate) type Pending = runtime::Pending<GroupCoordinator>;
 /// The group coordinator of this broker.
 pub struct Groups {
     pub(super) topic: InternalTopic<GroupCoordinator>,
+    views: Views,
 }
 
 impl Groups {
@@ -29,6 +31,7 @@ impl Groups {
     pub fn new(settings: &GroupSettings, clock: Clock) -> Groups {
         Groups {
             topic: InternalTopic::new(group_config(settings), clock, None),
+            views: Views::default(),
         }
     }
 }
@@ -42,6 +45,13 @@ fn group_config(settings: &GroupSettings) -> GroupConfig {
         group_max_size: usize::try_from(settings.max_size).unwrap_or(usize::MAX),
         offset_metadata_max_bytes: usize::try_from(settings.offset_metadata_max_bytes)
             .unwrap_or_default(),
+        consumer_session_timeout_ms: settings.consumer.session_timeout_ms,
+        consumer_heartbeat_interval_ms: settings.consumer.heartbeat_interval_ms,
+        consumer_group_max_size: usize::try_from(settings.consumer.max_size).unwrap_or(usize::MAX),
+        consumer_assignors: settings.consumer.assignors.clone(),
+        consumer_migration_policy: settings.consumer.migration_policy,
+        consumer_regex_refresh_interval_ms: settings.consumer.regex_refresh_interval_ms,
+        consumer_assignment_interval_ms: settings.consumer.assignment_interval_ms,
         offsets_retention_ms: settings.offsets_retention_ms,
         offsets_retention_check_interval_ms: settings.offsets_retention_check_interval_ms,
         ..GroupConfig::default()
@@ -82,7 +92,12 @@ pub(crate) async fn submit(
     group_id: &str,
     call: impl FnOnce(&mut GroupCoordinator, Ticket, i64) -> Outcome,
 ) -> Result<Pending, GroupError> {
-    shard_of(broker, group_id).await?.submit(call)
+    let view = broker.groups.views.current(broker);
+    let shard = shard_of(broker, group_id).await?;
+    shard.submit(|machine, ticket, now_ms| {
+        machine.metadata_changed(view);
+        call(machine, ticket, now_ms)
+    })
 }
 
 /// Asks a group's shard something that is answered at once.
@@ -91,7 +106,12 @@ pub(crate) async fn query<T>(
     group_id: &str,
     call: impl FnOnce(&mut GroupCoordinator, i64) -> Result<T, GroupError>,
 ) -> Result<T, GroupError> {
-    shard_of(broker, group_id).await?.query(call)
+    let view = broker.groups.views.current(broker);
+    let shard = shard_of(broker, group_id).await?;
+    shard.query(|machine, now_ms| {
+        machine.metadata_changed(view);
+        call(machine, now_ms)
+    })
 }
 
 /// Waits for the reply to a request that was passed on.

@@ -4,6 +4,7 @@
 //! - `groups`, `transactions`: what the handlers ask.
 //! - `internal_topic`: which shard has a key; creating and opening the topic; start and stop.
 //! - `machine`: what the runtime asks of a state machine.
+//! - `metadata_view`: what the machines see of topics.
 //! - `runtime`: one shard, a partition with its state machine.
 //! - `markers`: the ends of transactions, written into the partitions that took part.
 //! - `loader`: from the partition's records back to the state.
@@ -21,6 +22,7 @@ mod internal_topic;
 mod loader;
 mod machine;
 pub(crate) mod markers;
+mod metadata_view;
 mod runtime;
 pub(crate) mod transactions;
 mod writer;

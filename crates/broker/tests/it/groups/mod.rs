@@ -1,6 +1,7 @@
 //! Consumer groups over loopback.
 
 mod admin;
+mod consumer_protocol;
 mod loading;
 mod membership;
 mod offsets;

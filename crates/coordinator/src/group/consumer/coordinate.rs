@@ -70,6 +70,9 @@ impl GroupCoordinator {
 
     /// Takes a newer view of topics and settings. Groups look at it with their next heartbeats.
     pub fn metadata_changed(&mut self, view: Arc<MetadataView>) {
+        if view.version() <= self.view.version() {
+            return;
+        }
         let is_first = self.view.version() == 0;
         if is_first || view.has_new_topics_since(&self.view) {
             self.new_topics_version = view.version();

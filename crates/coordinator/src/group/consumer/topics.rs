@@ -70,8 +70,14 @@ impl MetadataView {
         }
     }
 
-    pub(crate) fn version(&self) -> i64 {
+    /// Ascends with every view.
+    pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// Whether only the versions differ.
+    pub fn shows_the_same_as(&self, other: &MetadataView) -> bool {
+        self.topics == other.topics && self.rack == other.rack && self.overrides == other.overrides
     }
 
     pub(crate) fn topic(&self, name: &str) -> Option<&TopicView> {
