@@ -136,7 +136,12 @@ def main() -> int:
             if "lastword" in targets:
                 brokers.Lastword.binary = install.lastword_binary()
             for suite in chosen:
-                suite.install()
+                try:
+                    suite.install()
+                except process.ProcessFailed as problem:
+                    print(f"FAILED {suite.name}: not installed: {problem}", flush=True)
+                    failed += 1
+                    continue
                 for target in targets:
                     one, other = run_target(suite, target, arguments, reasons)
                     passed, failed = passed + one, failed + other
