@@ -16,6 +16,7 @@ FAMILIES = [
     ("mirror", "MirrorMaker 2, our cases", "4.3.0", "Java 17, Maven"),
     ("tools", "Kafka's console tools, our cases", "4.3.0", "Java 17, Maven"),
     ("confluent", "confluent-kafka for Python, our cases", "2.16.1", "Python 3.11"),
+    ("transactions", "Transactions: Java clients and tools, our cases", "4.3.0", "Java 17, Maven"),
     ("franz", "franz-go (kgo, kadm), our cases", "1.22.2", "Go"),
 ]
 

@@ -23,6 +23,14 @@ public final class Driver {
         Map.entry("admin_groups", AdminCases::groups),
         Map.entry("refusals", Refusals::run),
         Map.entry("ledger", Ledger::run),
+        Map.entry("transactions", Transactions::commitAndAbort),
+        Map.entry("transactions_fencing", Transactions::fencing),
+        Map.entry("transactions_admin", Transactions::administration),
+        Map.entry("transactions_copy", Transactions::consumeTransformProduce),
+        Map.entry("transactions_leave_open", Transactions::leaveOpen),
+        Map.entry("transactions_for_ever", Transactions::commitForEver),
+        Map.entry("transactions_abort_the_rest", Transactions::abortTheRest),
+        Map.entry("transactions_dump", Transactions::dumpCommitted),
         Map.entry("streams_count", StreamsCase::count));
 
     private Driver() {
