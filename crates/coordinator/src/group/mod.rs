@@ -307,9 +307,12 @@ impl GroupCoordinator {
         now_ms: i64,
     ) -> Outcome {
         let mut outcome = Outcome::default();
-        let loaded = self.check_loaded();
+        let mut checked = self.check_loaded();
+        if group_id.is_empty() {
+            checked = Err(GroupError::InvalidGroupId);
+        }
         let (groups, mut turn) = self.turn(now_ms, &mut outcome);
-        let group = loaded.and_then(|()| groups.get(group_id).ok_or(GroupError::GroupIdNotFound));
+        let group = checked.and_then(|()| groups.get(group_id).ok_or(GroupError::GroupIdNotFound));
         let checked = group.and_then(|group| offsets::validate_delete(group).map(|()| group));
         match checked {
             Ok(group) => offsets::delete(group, &mut turn, topics, ticket),

@@ -363,6 +363,26 @@ fn offsets_of_an_unknown_group_cannot_be_deleted() {
     );
 }
 
+/// Such a group can have offsets, from clients that are older than this rule.
+#[test]
+fn offsets_of_the_group_without_a_name_cannot_be_deleted() {
+    let mut machine = Machine::new();
+    let mut unnamed = commit_request("", -1, 1);
+    unnamed.group_id = String::new();
+    let ticket = machine.commit(unnamed);
+    assert_eq!(machine.commit_error(ticket), None);
+    let ticket = lastword_coordinator::Ticket(99);
+    let topics = vec![partitions("orders", &[0])];
+    let outcome = machine
+        .coordinator
+        .delete_offsets("", topics, ticket, machine.now_ms);
+    machine.take(outcome);
+    assert_eq!(
+        delete_errors(&machine, ticket),
+        [Some(GroupError::InvalidGroupId)]
+    );
+}
+
 #[test]
 fn offsets_of_deleted_partitions_are_forgotten() {
     let mut machine = Machine::new();
