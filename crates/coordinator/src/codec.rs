@@ -104,17 +104,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(crate) fn nullable_string(
-        &mut self,
-        field: &'static str,
-        flexible: bool,
-    ) -> Field<Option<String>> {
+    fn nullable_text(&mut self, field: &'static str, flexible: bool) -> Field<Option<&'a str>> {
         let Some(length) = self.length(field, flexible, false)? else {
             return Ok(None);
         };
         let bytes = self.take(field, length)?;
         let text = std::str::from_utf8(bytes).map_err(|_| self.malformed(field))?;
-        Ok(Some(text.to_owned()))
+        Ok(Some(text))
+    }
+
+    /// A string where it stands.
+    pub(crate) fn text(&mut self, field: &'static str, flexible: bool) -> Field<&'a str> {
+        self.nullable_text(field, flexible)?
+            .ok_or_else(|| self.malformed(field))
+    }
+
+    pub(crate) fn nullable_string(
+        &mut self,
+        field: &'static str,
+        flexible: bool,
+    ) -> Field<Option<String>> {
+        let text = self.nullable_text(field, flexible)?;
+        Ok(text.map(str::to_owned))
     }
 
     pub(crate) fn string(&mut self, field: &'static str, flexible: bool) -> Field<String> {

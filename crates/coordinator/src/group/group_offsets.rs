@@ -13,11 +13,61 @@ use std::collections::BTreeMap;
 use super::partition_map::PartitionMap;
 use super::record::OffsetCommitValue;
 
+/// A committed offset as it is kept: a broker may have millions, and few have a note or an expiry.
 #[derive(Debug, Clone)]
 struct Written {
-    value: OffsetCommitValue,
+    offset: i64,
+    commit_timestamp_ms: i64,
     /// The place in the log among the commits of the group.
     position: u64,
+    leader_epoch: i32,
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Debug, Clone)]
+struct Rare {
+    metadata: String,
+    expire_timestamp_ms: Option<i64>,
+}
+
+/// A look at a committed offset.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Committed<'a> {
+    pub(super) offset: i64,
+    /// -1 when unknown.
+    pub(super) leader_epoch: i32,
+    pub(super) metadata: &'a str,
+    pub(super) commit_timestamp_ms: i64,
+    pub(super) expire_timestamp_ms: Option<i64>,
+}
+
+impl Written {
+    fn new(value: OffsetCommitValue, position: u64) -> Self {
+        let is_rare = !value.metadata.is_empty() || value.expire_timestamp_ms.is_some();
+        Self {
+            offset: value.offset,
+            commit_timestamp_ms: value.commit_timestamp_ms,
+            position,
+            leader_epoch: value.leader_epoch,
+            rare: is_rare.then(|| {
+                Box::new(Rare {
+                    metadata: value.metadata,
+                    expire_timestamp_ms: value.expire_timestamp_ms,
+                })
+            }),
+        }
+    }
+
+    fn look(&self) -> Committed<'_> {
+        let rare = self.rare.as_deref();
+        Committed {
+            offset: self.offset,
+            leader_epoch: self.leader_epoch,
+            metadata: rare.map_or("", |rare| rare.metadata.as_str()),
+            commit_timestamp_ms: self.commit_timestamp_ms,
+            expire_timestamp_ms: rare.and_then(|rare| rare.expire_timestamp_ms),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -39,9 +89,8 @@ impl GroupOffsets {
         !self.in_flight.is_empty() || !self.transactional.is_empty()
     }
 
-    pub(super) fn get(&self, topic: &str, partition: i32) -> Option<&OffsetCommitValue> {
-        let written = self.committed.get(topic, partition)?;
-        Some(&written.value)
+    pub(super) fn get(&self, topic: &str, partition: i32) -> Option<Committed<'_>> {
+        self.committed.get(topic, partition).map(Written::look)
     }
 
     pub(super) fn is_pending(&self, topic: &str, partition: i32) -> bool {
@@ -71,7 +120,7 @@ impl GroupOffsets {
             Some(producer_id) => self.transactional.entry(producer_id).or_default(),
             None => &mut self.committed,
         };
-        offsets.insert(topic, partition, Written { value, position });
+        offsets.insert(topic, partition, Written::new(value, position));
     }
 
     /// A tombstone stands in the log: it hides transactional offsets before it too.
@@ -117,9 +166,9 @@ impl GroupOffsets {
     }
 
     /// All that is committed, by topic and partition.
-    pub(super) fn committed(&self) -> impl Iterator<Item = (&str, i32, &OffsetCommitValue)> {
+    pub(super) fn committed(&self) -> impl Iterator<Item = (&str, i32, Committed<'_>)> {
         let all = self.committed.iter();
-        all.map(|(topic, partition, written)| (topic, partition, &written.value))
+        all.map(|(topic, partition, written)| (topic, partition, written.look()))
     }
 
     /// The topics of which something is committed, with the partitions.

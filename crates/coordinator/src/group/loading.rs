@@ -9,7 +9,7 @@ use super::classic::ClassicGroup;
 use super::consumer::record::{self as consumer_record, Change};
 use super::membership::{Group, Membership};
 use super::message::{JoinReply, SyncReply};
-use super::record::{self, CoordinatorKey};
+use super::record::{self, CoordinatorKey, OffsetCommitKey};
 use super::turn::{Effect, TimerKey};
 use super::{GroupCoordinator, effect, rebalance};
 use crate::error::{CoordinatorError, GroupError};
@@ -46,16 +46,14 @@ impl GroupCoordinator {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), CoordinatorError> {
+        if let Some(key) = record::decode_offset_commit_key(key)? {
+            let value = value.map(record::decode_offset_commit_value).transpose()?;
+            self.replay_offset(producer_id, key, value);
+            return Ok(());
+        }
         match record::decode_key(key)? {
-            CoordinatorKey::OffsetCommit {
-                group_id,
-                topic,
-                partition,
-            } => {
-                let value = value.map(record::decode_offset_commit_value).transpose()?;
-                self.replay_offset(producer_id, &group_id, &topic, partition, value);
-                Ok(())
-            }
+            // Taken above, where it stands.
+            CoordinatorKey::OffsetCommit { .. } => Ok(()),
             CoordinatorKey::GroupMetadata { group_id } => {
                 let value = value.map(record::decode_group_metadata_value).transpose()?;
                 self.replay_group(group_id, value)
@@ -75,11 +73,14 @@ impl GroupCoordinator {
     fn replay_offset(
         &mut self,
         producer_id: Option<i64>,
-        group_id: &str,
-        topic: &str,
-        partition: i32,
+        key: OffsetCommitKey<'_>,
         value: Option<record::OffsetCommitValue>,
     ) {
+        let OffsetCommitKey {
+            group_id,
+            topic,
+            partition,
+        } = key;
         let Some(value) = value else {
             if let Some(group) = self.groups.get_mut(group_id) {
                 group.offsets.remove(topic, partition);

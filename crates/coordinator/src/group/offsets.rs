@@ -11,6 +11,7 @@ use super::codec::NAME_BYTES_MAX;
 use super::config::GroupConfig;
 use super::consumer::commit::{self, Committer};
 use super::consumer::state::ConsumerGroup;
+use super::group_offsets::Committed;
 use super::membership::{self, Group, Membership};
 use super::message::{
     CommitPartition, CommitReply, CommitRequest, CommitTopic, CommittedPartition, CommittedTopic,
@@ -288,7 +289,7 @@ pub(super) fn fetch(
             offset: value.map_or(-1, |value| value.offset),
             leader_epoch: value.map_or(-1, |value| value.leader_epoch),
             metadata: value
-                .map(|value| value.metadata.clone())
+                .map(|value| value.metadata.to_owned())
                 .unwrap_or_default(),
             error: unstable.then_some(GroupError::UnstableOffsetCommit),
         }
@@ -426,7 +427,7 @@ pub(super) fn expire(group: &mut Group, turn: &mut Turn<'_>) {
         .filter(|_| since_empty);
     let retention_ms = turn.config.offsets_retention_ms;
     let now_ms = turn.now_ms;
-    let expired = |value: &OffsetCommitValue| match value.expire_timestamp_ms {
+    let expired = |value: Committed<'_>| match value.expire_timestamp_ms {
         Some(expire_timestamp_ms) => now_ms >= expire_timestamp_ms,
         None => {
             let base_ms = empty_since_ms.unwrap_or(value.commit_timestamp_ms);

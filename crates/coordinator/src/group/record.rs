@@ -92,26 +92,49 @@ pub struct GroupMetadataValue {
     pub members: Vec<GroupMetadataMember>,
 }
 
-const OFFSET_COMMIT_KEY_VERSION: i16 = 1;
+const OFFSET_COMMIT_KEY_VERSION: u8 = 1;
 const GROUP_METADATA_KEY_VERSION: i16 = 2;
 const VALUE_VERSION: i16 = 3;
 const VALUE_VERSION_WITH_EXPIRY: i16 = 1;
 const VALUE_VERSION_NEWEST: i16 = 4;
 const FIRST_FLEXIBLE_VERSION: i16 = 4;
 
+/// The key of a committed offset where it stands: nearly all records of a partition are of this
+/// kind, and loading reads every one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OffsetCommitKey<'a> {
+    pub(super) group_id: &'a str,
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+}
+
+/// Reads the key of a committed offset; `None` if it is of another kind.
+pub(super) fn decode_offset_commit_key(
+    bytes: &[u8],
+) -> Result<Option<OffsetCommitKey<'_>>, CoordinatorError> {
+    let mut reader = Reader::new("OffsetCommitKey", bytes);
+    if !matches!(bytes, [0, 0 | OFFSET_COMMIT_KEY_VERSION, ..]) {
+        return Ok(None);
+    }
+    reader.int16("version")?;
+    Ok(Some(OffsetCommitKey {
+        group_id: reader.text("group", false)?,
+        topic: reader.text("topic", false)?,
+        partition: reader.int32("partition")?,
+    }))
+}
+
 /// Reads the key of a record.
 pub fn decode_key(bytes: &[u8]) -> Result<CoordinatorKey, CoordinatorError> {
+    if let Some(key) = decode_offset_commit_key(bytes)? {
+        return Ok(CoordinatorKey::OffsetCommit {
+            group_id: key.group_id.to_owned(),
+            topic: key.topic.to_owned(),
+            partition: key.partition,
+        });
+    }
     let version = Reader::new("coordinator key", bytes).int16("version")?;
     match version {
-        0 | 1 => {
-            let mut reader = Reader::new("OffsetCommitKey", bytes);
-            reader.int16("version")?;
-            Ok(CoordinatorKey::OffsetCommit {
-                group_id: reader.string("group", false)?,
-                topic: reader.string("topic", false)?,
-                partition: reader.int32("partition")?,
-            })
-        }
         2 => {
             let mut reader = Reader::new("GroupMetadataKey", bytes);
             reader.int16("version")?;
@@ -259,7 +282,7 @@ fn decode_member(
 
 fn offset_commit_key(group_id: &str, topic: &str, partition: i32) -> Vec<u8> {
     let mut key = Vec::with_capacity(10 + group_id.len() + topic.len());
-    put_int16(&mut key, OFFSET_COMMIT_KEY_VERSION);
+    put_int16(&mut key, i16::from(OFFSET_COMMIT_KEY_VERSION));
     put_string(&mut key, group_id);
     put_string(&mut key, topic);
     put_int32(&mut key, partition);
