@@ -17,7 +17,8 @@ from harness.paths import RUN
 
 # Modules in the order in which they run: quick ones first, those that read what others left last.
 ORDER = ["kcat", "java_clients", "console_tools", "confluent", "franz", "streams",
-         "connect", "mirror", "textbook", "compaction_tester", "flights", "head_and_tail", "hostile", "flipped_bit", "kill9",
+         "connect", "mirror", "group_bad_input", "group_storm", "textbook",
+         "compaction_tester", "flights", "head_and_tail", "hostile", "flipped_bit", "kill9",
          "dump_log_segments", "takeover"]
 
 
