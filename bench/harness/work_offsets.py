@@ -44,7 +44,7 @@ def works() -> list[Work]:
 
 
 def _groups(scale: float) -> int:
-    return max(int(GROUPS * scale), 100)
+    return max(int(GROUPS * scale), 500)
 
 
 def _measure(kind: str, options: Options, partitions: int, rounds: int) -> dict[str, float]:
@@ -54,15 +54,18 @@ def _measure(kind: str, options: Options, partitions: int, rounds: int) -> dict[
         broker.start()
         cleaning.topics(broker, "create", cleaning.TOPIC, str(partitions))
         begin = time.monotonic()
+        names = [f"group-{number:06}" for number in range(groups)]
         for turn in range(rounds):
-            _on_all_groups(broker, groups, lambda peer, group: _commit(peer, group, partitions, turn))
+            _ask(broker, names, lambda peer, group: _commit(peer, group, partitions, turn))
         took = time.monotonic() - begin
         figures = {"commit_records_s": groups * partitions * rounds / took}
         figures |= _restart(broker, "before")
-        _check(broker, groups, partitions, rounds - 1)
-        _clean(broker, groups, partitions, rounds)
+        turns = dict.fromkeys(names, rounds - 1)
+        _check(broker, partitions, turns)
+        rolling = _one_for_each_partition(names, len(cleaning.partition_dirs(broker, OFFSETS)))
+        _clean(broker, rolling, partitions, rounds)
         figures |= _restart(broker, "after")
-        _check(broker, groups, partitions, rounds)
+        _check(broker, partitions, turns | dict.fromkeys(rolling, rounds))
         return figures
     finally:
         broker.remove()
@@ -71,15 +74,15 @@ def _measure(kind: str, options: Options, partitions: int, rounds: int) -> dict[
 # Writing and checking
 
 
-def _on_all_groups(broker: Broker, groups: int, ask) -> None:
-    """Asks something for every group, one request at a time on each of some connections."""
+def _ask(broker: Broker, groups: list[str], ask) -> None:
+    """Asks something for each group, one request at a time on each of some connections."""
     failures: list[Exception] = []
 
     def work(first: int) -> None:
         try:
             with Peer(broker.port) as peer:
-                for number in range(first, groups, CONNECTIONS):
-                    ask(peer, f"group-{number:06}")
+                for group in groups[first::CONNECTIONS]:
+                    ask(peer, group)
         except Exception as error:
             failures.append(error)
 
@@ -110,23 +113,37 @@ def _commit(peer: Peer, group: str, partitions: int, turn: int) -> None:
         time.sleep(0.05)
 
 
-def _check(broker: Broker, groups: int, partitions: int, turn: int) -> None:
+def _check(broker: Broker, partitions: int, turns: dict[str, int]) -> None:
+    """Every group has the offsets of its last turn."""
+
     def check(peer: Peer, group: str) -> None:
         found = peer.fetch_offsets(group, cleaning.TOPIC, range(partitions))
-        wrong = [it for it in range(partitions) if found.get(it) != _offset(group, it, turn)]
+        wrong = [it for it in range(partitions) if found.get(it) != _offset(group, it, turns[group])]
         if wrong:
             raise Failed(f"{group}, partition {wrong[0]}: offset {found.get(wrong[0])} after loading")
 
-    _on_all_groups(broker, groups, check)
+    _ask(broker, list(turns), check)
 
 
 # Cleaning and loading
 
 
-def _clean(broker: Broker, groups: int, partitions: int, turn: int) -> None:
+def _one_for_each_partition(groups: list[str], count: int) -> list[str]:
+    """A group in each partition of the topic, by the hash that Kafka uses: that of Java's String, without its sign."""
+    found: dict[int, str] = {}
+    for group in groups:
+        number = 0
+        for letter in group:
+            number = (number * 31 + ord(letter)) & 0xFFFFFFFF
+        found.setdefault(min(number, (1 << 32) - number) % count, group)
+    if len(found) < count:
+        raise Failed(f"{len(groups)} groups are in {len(found)} of {count} partitions")
+    return list(found.values())
+
+
+def _clean(broker: Broker, rolling: list[str], partitions: int, turn: int) -> None:
     cleaning.topics(broker, "alter", OFFSETS, "segment.ms=1")
-    # One of 200 groups finds each of 50 partitions; the rest makes the last round complete.
-    _on_all_groups(broker, groups, lambda peer, group: _commit(peer, group, partitions, turn))
+    _ask(broker, rolling, lambda peer, group: _commit(peer, group, partitions, turn))
     directories = cleaning.partition_dirs(broker, OFFSETS)
     begin = time.monotonic()
     cleaning.topics(broker, "alter", OFFSETS, "min.cleanable.dirty.ratio=0.001", "segment.ms=604800000")
