@@ -86,5 +86,5 @@ pub use manager::{
     Background, Identity, LogManager, LogManagerConfig, MetaProperties, start_background,
     start_sync_thread,
 };
-pub use producer_state::{ProducerPin, ProducerView, VerificationGuard};
+pub use producer_state::{Opening, ProducerPin, ProducerView, VerificationGuard};
 pub use segment::{AbortedTransaction, Segment, TimestampedOffset};

@@ -31,7 +31,7 @@ use lastword_protocol::messages::produce_response::{
 use lastword_protocol::messages::{ProduceRequest, ProduceResponse};
 use lastword_protocol::{ErrorCode, message};
 use lastword_record::{BatchHeader, TopicId};
-use lastword_storage::{Appended, StorageError, VerificationGuard};
+use lastword_storage::{self as storage, Appended, StorageError, VerificationGuard};
 use tokio::time::Instant;
 
 use super::{Reply, RequestContext};
@@ -188,12 +188,12 @@ async fn open_transactions(
         let Ok(partition) = broker.partitions.find(&name, number) else {
             continue;
         };
-        let log = partition.log();
-        let guard = log.begin_verification(
-            producer.producer_id,
-            producer.producer_epoch,
-            header.base_sequence,
-        );
+        let guard = partition.log().begin_verification(storage::Opening {
+            producer_id: producer.producer_id,
+            producer_epoch: producer.producer_epoch,
+            first_sequence: header.base_sequence,
+            bumps_epochs: operation == Operation::Add,
+        });
         openings.insert(place, Ok(guard));
         if guard.is_some() {
             asked.push(place);

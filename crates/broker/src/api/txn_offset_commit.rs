@@ -23,6 +23,8 @@ use lastword_protocol::messages::txn_offset_commit_response::{
 };
 use lastword_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use lastword_protocol::{ErrorCode, message};
+use lastword_record::NO_SEQUENCE;
+use lastword_storage::Opening;
 
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
@@ -105,8 +107,12 @@ async fn submit(
         });
         return pending.map_err(GroupError::code);
     }
-    let log = shard.partition().log();
-    let guard = log.begin_verification(producer_id, producer_epoch, lastword_record::NO_SEQUENCE);
+    let guard = shard.partition().log().begin_verification(Opening {
+        producer_id,
+        producer_epoch,
+        first_sequence: NO_SEQUENCE,
+        bumps_epochs: operation == Operation::Add,
+    });
     if guard.is_some() {
         let producer = Producer {
             transactional_id: &request.transactional_id,

@@ -51,6 +51,7 @@ async fn begin(broker: &Arc<Broker>, request: WritableTxnMarker) -> Vec<(StrByte
         producer_epoch: request.producer_epoch,
         coordinator_epoch: request.coordinator_epoch,
         is_commit: request.transaction_result,
+        transaction_version: request.transaction_version,
     };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {

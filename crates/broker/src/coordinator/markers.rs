@@ -17,7 +17,7 @@ use std::time::Duration;
 use lastword_coordinator::{AppendError, GroupCoordinator, MarkerWrite, TopicPartitions};
 use lastword_protocol::ErrorCode;
 use lastword_record::control::{EndTxnMarker, end_txn_marker};
-use lastword_storage::StorageError;
+use lastword_storage::{Appended, StorageError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -36,6 +36,9 @@ const LOADING_BACKOFF: Duration = Duration::from_millis(10);
 /// A wait for durability is looked at again after this long.
 const WAIT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// The transaction version from which on every transaction has an epoch of its own (KIP-890).
+const VERSION_WITH_EPOCH_BUMPS: i8 = 2;
+
 /// The end of a transaction, for any partition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Marker {
@@ -44,11 +47,17 @@ pub(crate) struct Marker {
     pub(crate) coordinator_epoch: i32,
     /// COMMIT, else ABORT.
     pub(crate) is_commit: bool,
+    /// 0 to 2.
+    pub(crate) transaction_version: i8,
 }
 
 impl Marker {
-    /// The control batch, dated now.
-    pub(super) fn encode(&self, now_ms: i64) -> Result<Vec<u8>, StorageError> {
+    /// Appends it as a control batch, dated now.
+    pub(super) fn append_to(
+        self,
+        partition: &Partition,
+        now_ms: i64,
+    ) -> Result<Appended, StorageError> {
         let marker = EndTxnMarker {
             is_commit: self.is_commit,
             base_offset: 0,
@@ -58,7 +67,8 @@ impl Marker {
             producer_epoch: self.producer_epoch,
             coordinator_epoch: self.coordinator_epoch,
         };
-        Ok(end_txn_marker(&marker)?)
+        let bumps_epochs = self.transaction_version >= VERSION_WITH_EPOCH_BUMPS;
+        partition.append_marker(&end_txn_marker(&marker)?, bumps_epochs)
     }
 }
 
@@ -142,6 +152,7 @@ async fn write_everywhere(
         producer_epoch: write.producer_epoch,
         coordinator_epoch: write.coordinator_epoch,
         is_commit: write.is_commit,
+        transaction_version: write.transaction_version,
     };
     let mut written = Vec::new();
     for topic in &write.topics {
@@ -221,7 +232,7 @@ pub(crate) async fn begin(
 }
 
 fn append(partition: &Arc<Partition>, marker: Marker, now_ms: i64) -> Result<Written, Refused> {
-    let appended = partition.append_as_coordinator(&marker.encode(now_ms)?)?;
+    let appended = marker.append_to(partition, now_ms)?;
     Ok(Written::Log(partition.clone(), appended.last_offset + 1))
 }
 

@@ -176,9 +176,7 @@ impl<M: Machine> Shard<M> {
             Phase::Loading => return Err(Refused::Loading),
             Phase::Stopped => return Err(Refused::Stopped),
         }
-        let appended = self
-            .partition
-            .append_as_coordinator(&marker.encode(now_ms)?)?;
+        let appended = marker.append_to(&self.partition, now_ms)?;
         let (told, receiver) = oneshot::channel();
         state.in_flight.push_back(InFlight {
             what: Written::Marker(told),

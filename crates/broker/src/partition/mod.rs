@@ -96,6 +96,15 @@ impl Partition {
         self.log.append_verified(batch, guard, LEADER_EPOCH)
     }
 
+    /// Appends the end of a transaction; see [`Log::append_marker`].
+    pub fn append_marker(
+        &self,
+        batch: &[u8],
+        bumps_epochs: bool,
+    ) -> Result<Appended, StorageError> {
+        self.log.append_marker(batch, bumps_epochs, LEADER_EPOCH)
+    }
+
     /// Appends batches the broker itself made.
     pub fn append_as_coordinator(&self, batches: &[u8]) -> Result<Appended, StorageError> {
         self.log

@@ -28,20 +28,22 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
-/// What a transactional batch has to show before it opens a transaction.
+/// What is checked of a transactional batch beside its producer's epoch and sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verification {
+pub(super) enum TransactionCheck {
     /// Nothing: whoever appends knows that the transaction will be ended.
     Trusted,
-    /// The guard of the verification; none when the transaction is open already.
-    Required(Option<VerificationGuard>),
+    /// That its transaction is open, or that the guard of its verification is in force.
+    Verified(Option<VerificationGuard>),
+    /// That the epoch of a marker was bumped (transactions v2).
+    BumpedMarker,
 }
 
 pub(super) fn append(
     log: &Log,
     batches: &[u8],
     origin: AppendOrigin,
-    verification: Verification,
+    check: TransactionCheck,
     leader_epoch: i32,
 ) -> Result<Appended, StorageError> {
     log.check_open()?;
@@ -59,14 +61,7 @@ pub(super) fn append(
     };
     let mut scratch = log.context.take_scratch();
     let result = validate(batches, &rules, &mut scratch).and_then(|validated| {
-        append_validated(
-            log,
-            validated,
-            &rules,
-            verification,
-            leader_epoch,
-            &mut scratch,
-        )
+        append_validated(log, validated, &rules, check, leader_epoch, &mut scratch)
     });
     log.context.give_back(scratch);
     result
@@ -76,7 +71,7 @@ fn append_validated(
     log: &Log,
     mut batches: Vec<ValidatedBatch>,
     rules: &Rules<'_>,
-    verification: Verification,
+    check: TransactionCheck,
     leader_epoch: i32,
     scratch: &mut Scratch,
 ) -> Result<Appended, StorageError> {
@@ -88,10 +83,11 @@ fn append_validated(
     {
         return Ok(duplicate(log, &written, rules.config));
     }
-    if let Verification::Required(guard) = verification {
+    if let TransactionCheck::Verified(guard) = check {
         check_verified(&writer, &batches, guard)?;
     }
-    check_producers(&writer, &batches, rules.origin)?;
+    let bumps_epochs = check == TransactionCheck::BumpedMarker;
+    check_producers(&writer, &batches, rules.origin, bumps_epochs)?;
 
     let log_end_offset = log.published.load().log_end.offset;
     let leader_epoch = match rules.origin {
@@ -180,13 +176,17 @@ fn check_producers(
     writer: &LogWriter,
     batches: &[ValidatedBatch],
     origin: AppendOrigin,
+    bumps_epochs: bool,
 ) -> Result<(), StorageError> {
     if origin == AppendOrigin::Replay {
         return Ok(());
     }
     for batch in batches {
         let checked = match batch.marker {
-            Some(marker) => writer.producers.check_marker(&batch.header, marker),
+            Some(marker) => {
+                let producers = &writer.producers;
+                producers.check_marker(&batch.header, marker, bumps_epochs)
+            }
             None if batch.header.is_control() => Ok(()),
             None => {
                 let check_sequence = origin == AppendOrigin::Client;

@@ -47,10 +47,13 @@ use crate::config::LogConfig;
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::lock::lock;
-use crate::producer_state::{ProducerPin, ProducerStateManager, ProducerView, VerificationGuard};
+use crate::producer_state::{
+    Opening, ProducerPin, ProducerStateManager, ProducerView, VerificationGuard,
+};
 use crate::segment::{IndexSettings, Segment, TimestampedOffset};
 
-pub use append::{Appended, Verification};
+pub use append::Appended;
+use append::TransactionCheck;
 pub(crate) use context::DirectoryContext;
 pub use context::Visibility;
 use leader_epochs::LeaderEpochs;
@@ -137,7 +140,13 @@ impl Log {
         origin: AppendOrigin,
         leader_epoch: i32,
     ) -> Result<Appended, StorageError> {
-        append::append(self, batches, origin, Verification::Trusted, leader_epoch)
+        append::append(
+            self,
+            batches,
+            origin,
+            TransactionCheck::Trusted,
+            leader_epoch,
+        )
     }
 
     /// Appends a client's batch that may open a transaction; see [`Log::begin_verification`].
@@ -147,28 +156,32 @@ impl Log {
         guard: Option<VerificationGuard>,
         leader_epoch: i32,
     ) -> Result<Appended, StorageError> {
-        let verification = Verification::Required(guard);
-        append::append(
-            self,
-            batch,
-            AppendOrigin::Client,
-            verification,
-            leader_epoch,
-        )
+        let check = TransactionCheck::Verified(guard);
+        append::append(self, batch, AppendOrigin::Client, check, leader_epoch)
+    }
+
+    /// Appends the end of a transaction; with `bumps_epochs` (transactions v2) its epoch must be
+    /// above that of the transaction, so that a late one cannot end the next.
+    pub fn append_marker(
+        &self,
+        batch: &[u8],
+        bumps_epochs: bool,
+        leader_epoch: i32,
+    ) -> Result<Appended, StorageError> {
+        let check = match bumps_epochs {
+            true => TransactionCheck::BumpedMarker,
+            false => TransactionCheck::Trusted,
+        };
+        append::append(self, batch, AppendOrigin::Coordinator, check, leader_epoch)
     }
 
     /// A producer wants to write in a transaction: the guard to append with once the coordinator
     /// of the transaction knows that this log takes part; `None` when that is known already.
-    pub fn begin_verification(
-        &self,
-        producer_id: i64,
-        producer_epoch: i16,
-        first_sequence: i32,
-    ) -> Option<VerificationGuard> {
+    pub fn begin_verification(&self, opening: Opening) -> Option<VerificationGuard> {
         let now_ms = self.context.clock.now_ms();
-        let mut writer = lock(&self.writer);
-        let producers = &mut writer.producers;
-        producers.begin_verification(producer_id, producer_epoch, first_sequence, now_ms)
+        lock(&self.writer)
+            .producers
+            .begin_verification(opening, now_ms)
     }
 
     /// Whether a guard still holds: no marker has ended the transaction since it was handed out.

@@ -25,8 +25,8 @@ use lastword_record::BatchHeader;
 use thiserror::Error;
 
 pub use entry::{BATCHES_KEPT, BatchMetadata, ProducerEntry, next_sequence, previous_sequence};
-pub use verification::VerificationGuard;
 use verification::Verifications;
+pub use verification::{Opening, VerificationGuard};
 
 /// Why a batch of a producer was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -181,8 +181,10 @@ impl ProducerStateManager {
             entry.check_epoch(header.producer_id, header.producer_epoch)?;
         }
         if check_sequence {
-            let verifications = &self.verifications;
-            verifications.check_sequence(header.producer_id, header.base_sequence)?;
+            let has_batches = entry.is_some_and(|entry| entry.last_batch().is_some());
+            let (id, sequence) = (header.producer_id, header.base_sequence);
+            self.verifications
+                .check_sequence(id, sequence, has_batches)?;
         }
         // Nothing is known of the producer: it is new, or all it wrote has been deleted. Refusing
         // would stop a healthy producer, so any sequence may start the table.
@@ -204,16 +206,13 @@ impl ProducerStateManager {
     /// epoch, so that nothing has to be verified.
     pub fn begin_verification(
         &mut self,
-        producer_id: i64,
-        epoch: i16,
-        first_sequence: i32,
+        opening: Opening,
         now_ms: i64,
     ) -> Option<VerificationGuard> {
-        if self.has_ongoing_transaction(producer_id, epoch) {
+        if self.has_ongoing_transaction(opening.producer_id, opening.producer_epoch) {
             return None;
         }
-        let verifications = &mut self.verifications;
-        Some(verifications.begin(producer_id, epoch, first_sequence, now_ms))
+        Some(self.verifications.begin(opening, now_ms))
     }
 
     /// Whether a transactional batch may be written under the guard that was handed out before
@@ -235,15 +234,31 @@ impl ProducerStateManager {
     }
 
     /// May this marker end the transaction of its producer? Changes nothing.
+    ///
+    /// With `bumps_epochs` (transactions v2) its epoch is above that of the transaction, so that
+    /// one that comes late cannot end the next: with the same epoch it may only be written again,
+    /// or when there are no more epochs.
     pub fn check_marker(
         &self,
         header: &BatchHeader,
         marker: EndTransactionMarker,
+        bumps_epochs: bool,
     ) -> Result<(), ProducerStateError> {
         let Some(entry) = self.producers.get(&header.producer_id) else {
             return Ok(());
         };
         entry.check_epoch(header.producer_id, header.producer_epoch)?;
+        if bumps_epochs
+            && header.producer_epoch == entry.producer_epoch
+            && header.producer_epoch != i16::MAX
+            && entry.current_transaction_first_offset.is_some()
+        {
+            return Err(ProducerStateError::InvalidProducerEpoch {
+                producer_id: header.producer_id,
+                current: entry.producer_epoch,
+                got: header.producer_epoch,
+            });
+        }
         if marker.coordinator_epoch < entry.coordinator_epoch {
             return Err(ProducerStateError::CoordinatorFenced {
                 producer_id: header.producer_id,

@@ -142,7 +142,11 @@ fn a_marker_of_an_old_coordinator_is_fenced() {
         is_abort: true,
         coordinator_epoch: 2,
     };
-    assert!(manager.check_marker(&marker_batch(1, 0, 2), old).is_err());
+    assert!(
+        manager
+            .check_marker(&marker_batch(1, 0, 2), old, false)
+            .is_err()
+    );
 }
 
 #[test]
@@ -206,4 +210,114 @@ fn a_damaged_snapshot_is_refused_whatever_byte_is_wrong() {
             "cut at {position}"
         );
     }
+}
+
+fn opening(producer_id: i64, epoch: i16, first_sequence: i32) -> Opening {
+    Opening {
+        producer_id,
+        producer_epoch: epoch,
+        first_sequence,
+        bumps_epochs: false,
+    }
+}
+
+#[test]
+fn a_guard_holds_until_a_batch_or_a_marker_and_is_never_given_twice() {
+    let mut manager = ProducerStateManager::new(0);
+    assert!(!manager.is_verified(1, 0, None));
+    let guard = manager.begin_verification(opening(1, 0, 0), 0);
+    assert!(guard.is_some());
+    assert_eq!(manager.begin_verification(opening(1, 0, 1), 0), guard);
+    assert!(manager.is_verified(1, 0, guard));
+    assert!(!manager.is_verified(2, 0, guard), "another producer");
+
+    manager.apply(&marker_batch(1, 0, 0), Some(COMMIT));
+    assert!(!manager.is_verified(1, 0, guard), "a marker came between");
+    let second = manager.begin_verification(opening(1, 0, 0), 0);
+    assert_ne!(second, guard);
+    assert!(
+        !manager.is_verified(1, 0, guard),
+        "an answer to an older question"
+    );
+
+    manager.apply(&transactional(batch(1, 0, 0, 1, 1)), None);
+    // The transaction is open: its batches need no guard, whoever asks.
+    assert!(manager.is_verified(1, 0, None));
+    assert_eq!(manager.begin_verification(opening(1, 0, 1), 0), None);
+    assert!(!manager.is_verified(1, 1, None), "of another epoch");
+    manager.apply(&marker_batch(1, 0, 2), Some(COMMIT));
+    assert!(!manager.is_verified(1, 0, second));
+}
+
+#[test]
+fn a_batch_that_overtakes_one_that_waits_for_its_verification_is_refused() {
+    let mut manager = ProducerStateManager::new(0);
+    manager.begin_verification(opening(1, 0, 5), 0);
+    manager.begin_verification(opening(1, 0, 3), 0);
+    let check = |manager: &ProducerStateManager, epoch, sequence| {
+        manager.check_data(&transactional(batch(1, epoch, sequence, 0, 2)), true)
+    };
+    assert_eq!(
+        check(&manager, 0, 5),
+        Err(ProducerStateError::OutOfOrderSequence {
+            producer_id: 1,
+            expected: 3,
+            got: 5
+        })
+    );
+    assert_eq!(check(&manager, 0, 3), Ok(()));
+    manager.begin_verification(opening(1, 1, 4), 0);
+    assert_eq!(check(&manager, 1, 4), Ok(()), "a new epoch begins again");
+}
+
+#[test]
+fn the_first_batch_of_an_epoch_of_its_own_has_sequence_0() {
+    let mut manager = ProducerStateManager::new(0);
+    let bumped = Opening {
+        bumps_epochs: true,
+        ..opening(1, 0, 2)
+    };
+    manager.begin_verification(bumped, 0);
+    let late = transactional(batch(1, 0, 2, 0, 1));
+    assert!(manager.check_data(&late, true).is_err());
+    let first = transactional(batch(1, 0, 0, 0, 1));
+    assert_eq!(manager.check_data(&first, true), Ok(()));
+}
+
+#[test]
+fn a_late_marker_cannot_end_the_next_transaction_of_a_producer_that_bumps_epochs() {
+    let mut manager = ProducerStateManager::new(0);
+    manager.apply(&transactional(batch(1, 3, 0, 0, 1)), None);
+    let check = |manager: &ProducerStateManager, epoch| {
+        manager.check_marker(&marker_batch(1, epoch, 1), COMMIT, true)
+    };
+    assert!(
+        check(&manager, 3).is_err(),
+        "the epoch of the open transaction"
+    );
+    assert_eq!(
+        manager.check_marker(&marker_batch(1, 3, 1), COMMIT, false),
+        Ok(())
+    );
+    assert_eq!(check(&manager, 4), Ok(()));
+    manager.apply(&marker_batch(1, 4, 1), Some(COMMIT));
+    assert_eq!(check(&manager, 4), Ok(()), "written again after a crash");
+    assert!(check(&manager, 3).is_err());
+    manager.apply(&transactional(batch(2, i16::MAX, 0, 2, 1)), None);
+    let last = marker_batch(2, i16::MAX, 3);
+    assert_eq!(
+        manager.check_marker(&last, COMMIT, true),
+        Ok(()),
+        "no epoch is left"
+    );
+}
+
+#[test]
+fn a_verification_that_leads_nowhere_expires() {
+    let mut manager = ProducerStateManager::new(0);
+    let guard = manager.begin_verification(opening(1, 0, 0), 1_000);
+    manager.expire(1_999, 1_000);
+    assert!(manager.is_verified(1, 0, guard));
+    manager.expire(2_000, 1_000);
+    assert!(!manager.is_verified(1, 0, guard));
 }

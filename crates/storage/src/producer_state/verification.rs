@@ -22,7 +22,20 @@ struct Verification {
     epoch: i16,
     /// The lowest first sequence of the batches that wait: the one that has to come first.
     lowest_sequence: i32,
+    bumps_epochs: bool,
     begun_ms: i64,
+}
+
+/// What wants to open a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// Base sequence of the batch, -1 when the coordinator of groups writes it.
+    pub first_sequence: i32,
+    /// Each transaction of the producer has an epoch of its own (transactions v2), so that its
+    /// sequences begin at 0.
+    pub bumps_epochs: bool,
 }
 
 #[derive(Debug, Default)]
@@ -33,21 +46,22 @@ pub(super) struct Verifications {
 
 impl Verifications {
     /// The guard of the verification that is under way, or of a new one.
-    pub(super) fn begin(
-        &mut self,
-        producer_id: i64,
-        epoch: i16,
-        first_sequence: i32,
-        now_ms: i64,
-    ) -> VerificationGuard {
+    pub(super) fn begin(&mut self, opening: Opening, now_ms: i64) -> VerificationGuard {
+        let Opening {
+            producer_epoch: epoch,
+            first_sequence,
+            ..
+        } = opening;
         let next_guard = &mut self.next_guard;
-        let entry = self.by_producer.entry(producer_id).or_insert_with(|| {
+        let entry = self.by_producer.entry(opening.producer_id);
+        let entry = entry.or_insert_with(|| {
             let guard = VerificationGuard(*next_guard);
             *next_guard += 1;
             Verification {
                 guard,
                 epoch,
                 lowest_sequence: first_sequence,
+                bumps_epochs: opening.bumps_epochs,
                 begun_ms: now_ms,
             }
         });
@@ -66,22 +80,30 @@ impl Verifications {
         entry.is_some_and(|entry| entry.guard == guard)
     }
 
-    /// Refuses a batch that overtakes an earlier one of its producer which also waits.
+    /// Refuses a batch that overtakes an earlier one of its producer which also waits, and one that
+    /// is not the first of an epoch of which the log has no batch.
     pub(super) fn check_sequence(
         &self,
         producer_id: i64,
         first_sequence: i32,
+        has_batches: bool,
     ) -> Result<(), ProducerStateError> {
-        match self.by_producer.get(&producer_id) {
-            Some(entry) if first_sequence > entry.lowest_sequence => {
-                Err(ProducerStateError::OutOfOrderSequence {
-                    producer_id,
-                    expected: entry.lowest_sequence,
-                    got: first_sequence,
-                })
-            }
-            _ => Ok(()),
+        let Some(entry) = self.by_producer.get(&producer_id) else {
+            return Ok(());
+        };
+        let expected = if entry.bumps_epochs && !has_batches {
+            0
+        } else {
+            entry.lowest_sequence
+        };
+        if first_sequence > expected {
+            return Err(ProducerStateError::OutOfOrderSequence {
+                producer_id,
+                expected,
+                got: first_sequence,
+            });
         }
+        Ok(())
     }
 
     /// The first batch or a marker is in the log.

@@ -1,5 +1,9 @@
 //! Transactions over loopback.
 
+mod admin;
+mod crash;
 mod ending;
+mod fencing;
+mod offsets;
 mod producing;
 mod requests;

@@ -160,6 +160,7 @@ async fn a_late_record_cannot_open_a_transaction_that_nobody_ends() {
         let epoch = producer.epoch;
         producer.commit().await;
         assert_eq!(client.values_at("t", 0, 2).await, ["v"]);
+        client.wait_for_state("tx", "CompleteCommit").await;
         // With the epoch and the sequence of the transaction that is over.
         let request = message!(ProduceRequest {
             transactional_id: Some("tx".into()),
