@@ -38,6 +38,16 @@ def group_storm_cooperative(context):
     storm(context, [*CLASSIC, STRATEGY + "CooperativeStickyAssignor"])
 
 
+@case("group_storm_consumer", seconds=480)
+def group_storm_consumer(context):
+    """The protocol of KIP-848: the times are the broker's."""
+    session_ms = SESSION_SECONDS * 1000
+    storm(context, ["group.protocol=consumer"], {
+        "group.consumer.min.session.timeout.ms": session_ms, "group.consumer.session.timeout.ms": session_ms,
+        "group.consumer.min.heartbeat.interval.ms": 1000, "group.consumer.heartbeat.interval.ms": 1000,
+    })
+
+
 class Process:
     """A JVM with some members of the group."""
 
