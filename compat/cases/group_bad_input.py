@@ -31,7 +31,7 @@ def compare(broker, table: list[tuple]) -> None:
         found = ask(broker, question)
         if found != wanted:
             differences.append(f"{what}: {found}, wanted {wanted}")
-    equal(differences, [], "answers")
+    check(not differences, "; ".join(differences))
 
 
 def stable_group(broker, group: str, topic: str, instance: str | None = None) -> tuple[str, int]:
@@ -181,6 +181,140 @@ def group_bad_input(context):
         error = groups.commit(peer, stable, {partition: 10}, generation, member)
         equal(error, {partition: UNKNOWN_MEMBER}, "commit of one who left")
         equal(groups.committed(peer, stable, [partition]), (0, {partition: 9}), "what was committed")
+
+
+@case("group_newer_versions", seconds=120)
+def group_newer_versions(context):
+    """What only newer versions of the APIs of groups can ask and answer."""
+    broker, topic = context.broker, context.create_topic()
+    stable, simple, other = (context.topic(name) for name in ["stable", "simple", "other"])
+    settle(context, broker, stable)
+    member, generation = stable_group(broker, stable, topic)
+    partition, nowhere = (topic, 0), bytes(15) + b"\x77"
+
+    def listed(states, types):
+        def question(peer):
+            error, found = groups.list_groups_filtered(peer, states, types)
+            return error, {name: about for name, about in found.items() if name in (stable, simple)}
+        return question
+
+    about_stable, about_simple = ("consumer", "Stable", "classic"), ("", "Empty", "classic")
+    compare(broker, [
+        ("find three coordinators", lambda peer: groups.find_coordinators(peer, 0, [stable, LONG, ""]), [0, 0, 0]),
+        ("find the coordinator of a kind that is not there", lambda peer: groups.find_coordinators(peer, 9, ["x"]), [42]),
+        ("commit of nobody", lambda peer: groups.commit_v9(peer, simple, partition), 0),
+        ("commit as a member of an unknown group", lambda peer: groups.commit_v9(peer, other, partition, 1, "m"), 69),
+        ("commit of the last generation",
+         lambda peer: groups.commit_v9(peer, stable, partition, generation - 1, member), 22),
+        ("commit for an unknown topic id", lambda peer: groups.commit_v10(peer, simple, nowhere), 100),
+        ("fetch for an unknown topic id", lambda peer: groups.fetch_v10(peer, simple, nowhere), (0, 100)),
+        ("describe an unknown group", lambda peer: groups.describe_error(peer, other), (69, "Dead")),
+        ("describe", lambda peer: groups.describe_error(peer, stable), (0, "Stable")),
+        ("list all", listed([], []), (0, {stable: about_stable, simple: about_simple})),
+        ("list stable ones", listed(["stable"], []), (0, {stable: about_stable})),
+        ("list stable and empty ones", listed(["EMPTY", "Stable"], []), (0, {stable: about_stable, simple: about_simple})),
+        ("list states that are none", listed(["nonsense"], []), (0, {})),
+        ("list classic ones", listed([], ["classic"]), (0, {stable: about_stable, simple: about_simple})),
+        ("list consumer ones", listed([], ["Consumer"]), (0, {})),
+        ("list types that are none", listed([], ["nonsense"]), (0, {})),
+        ("list empty classic ones", listed(["Empty"], ["Classic"]), (0, {simple: about_simple})),
+    ])
+
+
+@case("group_transactions", seconds=120)
+def group_transactions(context):
+    """Offsets in transactions: who may commit them, and what others see before, during and after."""
+    broker, topic = context.broker, context.create_topic(partitions=2)
+    stable, simple, other = (context.topic(name) for name in ["stable", "simple", "other"])
+    settle(context, broker, stable)
+    member, generation = stable_group(broker, stable, topic, "instance")
+    partition, second = (topic, 0), (topic, 1)
+
+    def ready():
+        with broker.connect() as peer:
+            # Real Kafka creates __transaction_state for this.
+            groups.find_coordinators(peer, 1, [context.topic("id")])
+            return (found := groups.init_producer(peer, context.topic("id")))[0] == 0 and found[1]
+
+    producer = context.wait_until(ready, "there is a coordinator of transactions", 30)
+    ahead = groups.Producer(producer.transactional_id, producer.id, producer.epoch + 1)
+    stranger = groups.Producer(producer.transactional_id, producer.id + 1000, 0)
+    unknown = groups.Producer(context.topic("unknown"), producer.id, producer.epoch)
+
+    def commit(group, by=producer, where=partition, **more):
+        return lambda peer: groups.commit_in_transaction(peer, by, group, where, **more)
+
+    compare(broker, [
+        ("commit without a transaction", commit(simple), 48),
+        ("end without a transaction", lambda peer: groups.end_transaction(peer, producer, True), 48),
+        ("add the offsets of a group without a name", lambda peer: groups.add_offsets(peer, producer, ""), 0),
+        ("add offsets in the next epoch", lambda peer: groups.add_offsets(peer, ahead, simple), 47),
+        ("add offsets as another producer", lambda peer: groups.add_offsets(peer, stranger, simple), 49),
+        ("add offsets by an unknown id", lambda peer: groups.add_offsets(peer, unknown, simple), 49),
+        *[(f"add offsets of {group}", lambda peer, group=group: groups.add_offsets(peer, producer, group), 0)
+          for group in (simple, stable, other)],
+        ("commit", commit(simple, offset=7), 0),
+        ("commit in the next epoch", commit(simple, ahead), 47),
+        ("commit as another producer", commit(simple, stranger), 49),
+        # The log knows that the producer's transaction is open, and it does not know ids.
+        ("commit by an unknown id", commit(simple, unknown), 0),
+        ("commit for a group without a name", commit(""), 24),
+        ("commit as a member of an unknown group", commit(other, generation=5, member="m"), 22),
+        ("commit of the last generation", commit(stable, generation=generation - 1, member=member), 22),
+        ("commit without a generation", commit(stable, member=member), 22),
+        ("commit of a stranger", commit(stable, generation=generation, member="m"), 25),
+        ("commit with another's instance", commit(stable, generation=generation, member="m", instance="instance"), 82),
+        ("commit for an unknown topic", commit(simple, where=("never", 0)), 3),
+        ("commit for partition 2 of 2", commit(simple, where=(topic, 2)), 3),
+        ("commit with metadata of 4,097 characters", commit(simple, metadata="x" * 4097), 12),
+        ("commit of the member", commit(stable, generation=generation, member=member, offset=8), 0),
+        ("commit of nobody for a group with members", commit(stable, where=second, offset=9), 0),
+        # While it is open.
+        ("fetch", lambda peer: groups.committed(peer, simple, [partition]), (0, {partition: -1})),
+        ("fetch what is stable", lambda peer: groups.fetch_stable(peer, simple, partition), (-1, 88)),
+        ("fetch another that is stable", lambda peer: groups.fetch_stable(peer, simple, second), (-1, 0)),
+        ("describe", lambda peer: groups.describe(peer, simple)[:2], (0, "Empty")),
+        ("abort", lambda peer: groups.end_transaction(peer, producer, False), 0),
+    ])
+
+    def stable_is(group, where, wanted):
+        def question():
+            with broker.connect() as peer:
+                return groups.fetch_stable(peer, group, where) == wanted
+        # Real Kafka writes the markers after it has answered.
+        context.wait_until(question, f"the stable offset of {group} is {wanted}", 20)
+
+    stable_is(simple, partition, (-1, 0))
+    stable_is(stable, partition, (-1, 0))
+
+    def added(peer):
+        # The transaction before may not have ended everywhere yet: CONCURRENT_TRANSACTIONS.
+        return context.wait_until(lambda: (error := groups.add_offsets(peer, producer, simple)) != 51 and (error,), "added")
+
+    compare(broker, [
+        ("commit of nobody", lambda peer: groups.commit(peer, simple, {second: 3}), {second: 0}),
+        ("add offsets again", added, (0,)),
+        ("commit again", commit(simple, offset=17), 0),
+        ("commit the second", commit(simple, where=second, offset=18), 0),
+        ("commit the second outside of it", lambda peer: groups.commit(peer, simple, {second: 4}), {second: 0}),
+        ("fetch both", lambda peer: groups.committed(peer, simple, [partition, second]),
+         (0, {partition: -1, second: 4})),
+        ("fetch the second that is stable", lambda peer: groups.fetch_stable(peer, simple, second), (-1, 88)),
+        ("end", lambda peer: groups.end_transaction(peer, producer, True), 0),
+    ])
+    stable_is(simple, partition, (17, 0))
+    # What was written later than the transaction's own offset stays.
+    stable_is(simple, second, (4, 0))
+    compare(broker, [
+        ("add offsets a third time", added, (0,)),
+        ("commit a third time", commit(simple, offset=27), 0),
+        ("delete offsets", lambda peer: groups.delete_offsets(peer, simple, [partition]), (0, {partition: 0})),
+        ("fetch what is stable", lambda peer: groups.fetch_stable(peer, simple, partition), (-1, 0)),
+        ("commit a fourth time", commit(simple, where=second, offset=28), 0),
+        ("delete the group", lambda peer: groups.delete_groups(peer, [simple]), {simple: 0}),
+        ("end", lambda peer: groups.end_transaction(peer, producer, True), 0),
+        ("fetch what was deleted", lambda peer: groups.committed(peer, simple, None), (0, {})),
+    ])
 
 
 SIMPLE_GROUPS, PENDING_GROUPS, ABANDONED_GROUPS = 5_000, 4_000, 1_000

@@ -161,3 +161,192 @@ def delete_offsets(peer: Connection, group: str, partitions: list[tuple[str, int
     error = reader.i16()
     reader.i32()
     return error, _errors(reader)
+
+
+# Flexible versions: compact lengths, and tagged fields behind each structure and header.
+
+NO_TAGS = b"\0"
+
+
+def compact(text: str | None) -> bytes:
+    raw = (text or "").encode()
+    return b"\0" if text is None else _varint(len(raw) + 1) + raw
+
+
+def compact_array(items) -> bytes:
+    items = list(items)
+    return _varint(len(items) + 1) + b"".join(items)
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
+
+
+class Flexible:
+    """Reads a response of a flexible version."""
+
+    def __init__(self, reader: Reader):
+        self.plain = reader
+        self.tags()
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.plain.i8() & 0xFF
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def tags(self) -> None:
+        for _ in range(self.varint()):
+            self.varint()
+            self.plain.take(self.varint())
+
+    def string(self) -> str | None:
+        size = self.varint()
+        return None if size == 0 else self.plain.take(size - 1).decode()
+
+    def array(self, read) -> list:
+        """Structures, each with its tagged fields."""
+        def one():
+            value = read()
+            self.tags()
+            return value
+        return [one() for _ in range(max(self.varint() - 1, 0))]
+
+
+def call_flexible(peer: Connection, key: int, version: int, body: bytes) -> Flexible:
+    return Flexible(peer.call(key, version, NO_TAGS + body + NO_TAGS))
+
+
+def find_coordinators(peer: Connection, kind: int, keys: list[str]) -> list[int]:
+    """FindCoordinator v4: the error of each key."""
+    reader = call_flexible(peer, FIND_COORDINATOR, 4, struct.pack(">b", kind) + compact_array(map(compact, keys)))
+    reader.plain.i32()
+    return reader.array(lambda: (reader.string(), reader.plain.i32(), reader.string(), reader.plain.i32(),
+                                 reader.plain.i16(), reader.string())[4])
+
+
+def list_groups_filtered(peer: Connection, states: list[str], types: list[str]) -> tuple[int, dict]:
+    """ListGroups v5: group to its protocol type, state and type."""
+    body = compact_array(map(compact, states)) + compact_array(map(compact, types))
+    reader = call_flexible(peer, LIST_GROUPS, 5, body)
+    reader.plain.i32()
+    error = reader.plain.i16()
+    found = reader.array(lambda: [reader.string() for _ in range(4)])
+    return error, {group: tuple(rest) for group, *rest in found}
+
+
+def describe_error(peer: Connection, group: str) -> tuple[int, str]:
+    """DescribeGroups v6: the error and the state."""
+    reader = call_flexible(peer, DESCRIBE_GROUPS, 6, compact_array([compact(group)]) + b"\0")
+    reader.plain.i32()
+    reader.varint()
+    error = reader.plain.i16()
+    reader.string()
+    reader.string()
+    return error, reader.string()
+
+
+def commit_v9(peer: Connection, group: str, where: tuple[str, int], generation: int = -1, member: str = "") -> int:
+    """OffsetCommit v9 for one partition."""
+    partition = struct.pack(">iqi", where[1], 7, -1) + compact(None) + NO_TAGS
+    topic = compact(where[0]) + compact_array([partition]) + NO_TAGS
+    body = compact(group) + struct.pack(">i", generation) + compact(member) + compact(None) + compact_array([topic])
+    return _only_error(call_flexible(peer, OFFSET_COMMIT, 9, body), lambda reader: reader.string())
+
+
+def commit_v10(peer: Connection, group: str, topic_id: bytes) -> int:
+    """OffsetCommit v10 for partition 0 of a topic id."""
+    partition = struct.pack(">iqi", 0, 7, -1) + compact(None) + NO_TAGS
+    topic = topic_id + compact_array([partition]) + NO_TAGS
+    body = compact(group) + struct.pack(">i", -1) + compact("") + compact(None) + compact_array([topic])
+    return _only_error(call_flexible(peer, OFFSET_COMMIT, 10, body), lambda reader: reader.plain.take(16))
+
+
+def _only_error(reader: Flexible, read_topic) -> int:
+    reader.plain.i32()
+    found = reader.array(lambda: (
+        read_topic(reader), reader.array(lambda: (reader.plain.i32(), reader.plain.i16())))[1])
+    return found[0][0][1]
+
+
+def fetch_stable(peer: Connection, group: str, where: tuple[str, int]) -> tuple[int, int]:
+    """OffsetFetch v7 with require_stable: offset and error of one partition."""
+    topic = compact(where[0]) + compact_array([struct.pack(">i", where[1])]) + NO_TAGS
+    reader = call_flexible(peer, OFFSET_FETCH, 7, compact(group) + compact_array([topic]) + b"\1")
+    reader.plain.i32()
+    found = reader.array(lambda: (reader.string(), reader.array(lambda: (
+        reader.plain.i32(), reader.plain.i64(), reader.plain.i32(), reader.string(), reader.plain.i16())))[1])
+    return found[0][0][1], found[0][0][4]
+
+
+def fetch_v10(peer: Connection, group: str, topic_id: bytes) -> tuple[int, int]:
+    """OffsetFetch v10 for partition 0 of a topic id: the error of the group and of the partition."""
+    topic = topic_id + compact_array([bytes(4)]) + NO_TAGS
+    wanted = compact(group) + compact(None) + struct.pack(">i", -1) + compact_array([topic]) + NO_TAGS
+    reader = call_flexible(peer, OFFSET_FETCH, 10, compact_array([wanted]) + b"\0")
+    reader.plain.i32()
+
+    def partition():
+        reader.plain.take(16)
+        reader.string()
+        return reader.plain.i16()
+
+    found = reader.array(lambda: (
+        reader.string(), reader.array(lambda: (reader.plain.take(16), reader.array(partition))[1]),
+        reader.plain.i16()))
+    _, topics, error = found[0]
+    return error, topics[0][0]
+
+
+# Offsets in transactions.
+
+INIT_PRODUCER_ID, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 22, 25, 26, 28
+
+
+@dataclass
+class Producer:
+    transactional_id: str
+    id: int
+    epoch: int
+
+
+def init_producer(peer: Connection, transactional_id: str) -> tuple[int, Producer]:
+    """InitProducerId v1."""
+    reader = peer.call(INIT_PRODUCER_ID, 1, string(transactional_id) + struct.pack(">i", 60_000))
+    reader.i32()
+    error = reader.i16()
+    return error, Producer(transactional_id, reader.i64(), reader.i16())
+
+
+def add_offsets(peer: Connection, producer: Producer, group: str) -> int:
+    """AddOffsetsToTxn v1."""
+    reader = peer.call(ADD_OFFSETS_TO_TXN, 1, string(producer.transactional_id)
+                       + struct.pack(">qh", producer.id, producer.epoch) + string(group))
+    reader.i32()
+    return reader.i16()
+
+
+def end_transaction(peer: Connection, producer: Producer, commit: bool) -> int:
+    """EndTxn v1."""
+    reader = peer.call(END_TXN, 1, string(producer.transactional_id)
+                       + struct.pack(">qhb", producer.id, producer.epoch, commit))
+    reader.i32()
+    return reader.i16()
+
+
+def commit_in_transaction(peer: Connection, producer: Producer, group: str, where: tuple[str, int], offset: int = 7,
+                          generation: int = -1, member: str = "", instance: str | None = None,
+                          metadata: str | None = None) -> int:
+    """TxnOffsetCommit v3 for one partition."""
+    partition = struct.pack(">iqi", where[1], offset, -1) + compact(metadata) + NO_TAGS
+    topic = compact(where[0]) + compact_array([partition]) + NO_TAGS
+    body = compact(producer.transactional_id) + compact(group) + struct.pack(">qh", producer.id, producer.epoch)
+    body += struct.pack(">i", generation) + compact(member) + compact(instance) + compact_array([topic])
+    return _only_error(call_flexible(peer, TXN_OFFSET_COMMIT, 3, body), lambda reader: reader.string())

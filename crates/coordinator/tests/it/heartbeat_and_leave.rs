@@ -176,3 +176,47 @@ fn a_pending_member_can_leave() {
         Some(GroupError::UnknownMemberId)
     );
 }
+
+#[test]
+fn a_heartbeat_between_join_and_sync_is_no_reason_to_join_again() {
+    let mut machine = Machine::new();
+    let (member_id, _) = machine.join_dynamic(join_request(""));
+    machine.end_join_phase();
+    assert_eq!(machine.state(), GroupState::CompletingRebalance);
+    assert_eq!(machine.heartbeat(&member_id, 1), Ok(()));
+}
+
+#[test]
+fn members_and_pending_members_leave_in_one_batch() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_group(1);
+    let first = machine.join(join_request(""));
+    let pending = machine.join_reply(first).member_id;
+    let left = machine.leave(&[(&ids[0], None), (&pending, None), (&pending, None)]);
+    let errors: Vec<_> = left.members.iter().map(|member| member.error).collect();
+    assert_eq!(errors, [None, None, Some(GroupError::UnknownMemberId)]);
+    assert_eq!(machine.state(), GroupState::Empty);
+}
+
+#[test]
+fn a_rebalancing_group_is_described_without_metadata_and_protocol() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_group(1);
+    machine.join_dynamic(join_request(""));
+    let group = machine.group();
+    assert_eq!(group.state, GroupState::PreparingRebalance);
+    assert_eq!(group.protocol_type, "consumer");
+    assert_eq!(group.protocol_data, "");
+    assert!(
+        group
+            .members
+            .iter()
+            .all(|member| member.metadata.is_empty())
+    );
+    assert!(
+        group
+            .members
+            .iter()
+            .any(|member| member.member_id == ids[0])
+    );
+}

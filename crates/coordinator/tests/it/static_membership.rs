@@ -247,3 +247,152 @@ fn static_members_survive_a_reload() {
     let ticket = reloaded.join(static_request("i1"));
     assert_eq!(reloaded.join_reply(ticket).generation_id, 1);
 }
+
+#[test]
+fn an_instance_that_nobody_carries_is_unknown_even_with_a_known_member_id() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_static_group(2);
+    let ticket = machine.join(JoinRequest {
+        member_id: ids[0].clone(),
+        ..static_request("i9")
+    });
+    assert_eq!(
+        machine.join_reply(ticket).error,
+        Some(GroupError::UnknownMemberId)
+    );
+    assert_eq!(machine.state(), GroupState::Stable);
+}
+
+#[test]
+fn a_static_member_that_joins_under_anothers_member_id_is_fenced() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_static_group(2);
+    for (instance_id, member_id) in [("i0", &ids[1]), ("i1", &ids[0])] {
+        let ticket = machine.join(JoinRequest {
+            member_id: member_id.clone(),
+            ..static_request(instance_id)
+        });
+        assert_eq!(
+            machine.join_reply(ticket).error,
+            Some(GroupError::FencedInstanceId)
+        );
+    }
+    assert_eq!(machine.group().members.len(), 2);
+}
+
+#[test]
+fn a_known_static_follower_keeps_the_generation_and_a_known_leader_starts_the_next() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_static_group(2);
+    let again = |index: usize| JoinRequest {
+        member_id: ids[index].clone(),
+        ..static_request(&format!("i{index}"))
+    };
+    let follower = machine.join(again(1));
+    let reply = machine.join_reply(follower);
+    assert_eq!((reply.error, reply.generation_id), (None, 1));
+    assert_eq!(machine.state(), GroupState::Stable);
+    let leader = machine.join(again(0));
+    assert!(machine.is_parked(leader));
+    assert_eq!(machine.state(), GroupState::PreparingRebalance);
+}
+
+#[test]
+fn each_return_of_a_static_member_gets_another_member_id() {
+    let mut machine = Machine::new();
+    let mut seen = machine.stable_static_group(2);
+    for _ in 0..5 {
+        let ticket = machine.join(static_request("i1"));
+        let member_id = machine.join_reply(ticket).member_id;
+        assert!(!seen.contains(&member_id), "{member_id} was given before");
+        seen.push(member_id);
+    }
+    assert_eq!(machine.group().members.len(), 2);
+    // Of all these ids only the last may go on.
+    let (last, earlier) = seen[1..].split_last().unwrap();
+    assert_eq!(machine.heartbeat_as(last, 1, Some("i1")), Ok(()));
+    for member_id in earlier {
+        let fenced = machine.heartbeat_as(member_id, 1, Some("i1"));
+        assert_eq!(fenced, Err(GroupError::FencedInstanceId));
+    }
+}
+
+/// As in Kafka, where whoever names no member id counts as new, a static member that returns too.
+#[test]
+fn a_full_group_takes_back_only_who_names_a_member_id() {
+    let mut machine = Machine::with_config(lastword_coordinator::GroupConfig {
+        group_max_size: 2,
+        ..config()
+    });
+    let ids = machine.stable_static_group(2);
+    for instance_id in ["i2", "i1"] {
+        let ticket = machine.join(static_request(instance_id));
+        assert_eq!(
+            machine.join_reply(ticket).error,
+            Some(GroupError::GroupMaxSizeReached)
+        );
+    }
+    let ticket = machine.join(JoinRequest {
+        member_id: ids[1].clone(),
+        ..static_request("i1")
+    });
+    assert_eq!(machine.join_reply(ticket).error, None);
+    assert_eq!(machine.group().members.len(), 2);
+}
+
+#[test]
+fn a_batch_of_leaves_tells_each_static_member_what_it_did_wrong() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_static_group(3);
+    let left = machine.leave(&[
+        (&ids[0], Some("i1")),
+        ("", Some("i9")),
+        ("ghost", None),
+        ("", Some("i2")),
+        (&ids[2], Some("i2")),
+    ]);
+    let errors: Vec<_> = left.members.iter().map(|member| member.error).collect();
+    let unknown = Some(GroupError::UnknownMemberId);
+    assert_eq!(
+        errors,
+        [
+            Some(GroupError::FencedInstanceId),
+            unknown,
+            unknown,
+            None,
+            unknown
+        ]
+    );
+    assert_eq!(machine.group().members.len(), 2);
+    assert_eq!(machine.state(), GroupState::PreparingRebalance);
+}
+
+#[test]
+fn a_rebalance_ends_when_the_session_of_an_absent_static_member_does() {
+    let mut machine = Machine::new();
+    let ids = machine.stable_static_group(2);
+    let parked = machine.join(JoinRequest {
+        member_id: ids[0].clone(),
+        ..static_request("i0")
+    });
+    assert!(machine.is_parked(parked));
+    machine.advance(10_000);
+    let reply = machine.join_reply(parked);
+    assert_eq!((reply.error, reply.generation_id), (None, 2));
+    assert_eq!(reply.members.len(), 1);
+}
+
+#[test]
+fn an_id_given_to_a_dynamic_member_is_not_a_static_members_to_use() {
+    let mut machine = Machine::new();
+    let first = machine.join(crate::harness::join_request(""));
+    let member_id = machine.join_reply(first).member_id;
+    let ticket = machine.join(JoinRequest {
+        member_id,
+        ..static_request("i0")
+    });
+    assert_eq!(
+        machine.join_reply(ticket).error,
+        Some(GroupError::UnknownMemberId)
+    );
+}
