@@ -139,6 +139,14 @@ impl<'a> Reader<'a> {
         self.take(field, length).map(Bytes::copy_from_slice)
     }
 
+    /// Bytes of a version that is not flexible; `None` is null.
+    pub(crate) fn nullable_bytes(&mut self, field: &'static str) -> Field<Option<&'a [u8]>> {
+        match self.length(field, false, true)? {
+            Some(length) => self.take(field, length).map(Some),
+            None => Ok(None),
+        }
+    }
+
     pub(crate) fn nullable_array_length(
         &mut self,
         field: &'static str,

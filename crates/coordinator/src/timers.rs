@@ -54,6 +54,10 @@ impl<K: Clone + Eq + Hash + Ord> Timers<K> {
         }
     }
 
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.slots.contains_key(key)
+    }
+
     pub(crate) fn cancel(&mut self, key: &K) {
         if let Some(slot) = self.slots.remove(key) {
             self.queue.remove(&(slot.queued_ms, key.clone()));

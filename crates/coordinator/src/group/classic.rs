@@ -106,6 +106,23 @@ impl ClassicGroup {
         }
     }
 
+    /// A Stable group of consumers in this generation, each with its assignment.
+    pub(super) fn stable(
+        id: Arc<str>,
+        generation_id: i32,
+        members: Vec<Member>,
+        now_ms: i64,
+    ) -> Self {
+        let mut group = Self::new(id, Some(now_ms));
+        group.protocol_type = Some(CONSUMER_PROTOCOL_TYPE.to_owned());
+        group.generation_id = generation_id;
+        members.into_iter().for_each(|member| group.add(member));
+        group.protocol_name = group.select_protocol();
+        group.subscribed_topics = group.compute_subscribed_topics();
+        group.state = GroupState::Stable;
+        group
+    }
+
     /// The membership as a record tells it; offsets are separate records.
     ///
     /// A member that the record repeats is returned as the error.

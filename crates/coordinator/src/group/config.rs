@@ -13,7 +13,6 @@ pub enum MigrationPolicy {
     Disabled,
 }
 
-#[expect(dead_code, reason = "for members of the classic protocol")]
 impl MigrationPolicy {
     pub(super) fn may_upgrade(self) -> bool {
         matches!(self, Self::Bidirectional | Self::Upgrade)

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::classic::ClassicGroup;
 use super::membership::{self, Group, Membership};
+use super::message::JoinReply;
 use super::record::OffsetCommitValue;
 use super::state::GroupState;
 use super::turn::{Effect, OffsetKey, OpenTransactions, Turn};
 use super::{join, sync};
-use crate::error::AppendError;
-use crate::outcome::AppendId;
+use crate::error::{AppendError, GroupError};
+use crate::outcome::{AppendId, Reply};
 
 pub(super) fn settle(
     groups: &mut BTreeMap<Arc<str>, Group>,
@@ -41,6 +42,11 @@ pub(super) fn settle(
             let group = groups.get_mut(&rejoin.group_id);
             if let Some(classic) = group.and_then(Group::classic_mut) {
                 join::static_rejoined(classic, turn, *rejoin, result);
+            } else {
+                // The group has changed its protocol: the member joins that.
+                let error = GroupError::RebalanceInProgress;
+                let reply = JoinReply::error(&rejoin.new_member_id, error);
+                turn.reply(rejoin.ticket, Reply::Join(reply));
             }
         }
         Effect::Commit {

@@ -506,6 +506,18 @@ impl GroupCoordinator {
                         rebalance::sync_timer(classic, &mut turn);
                     }
                 }
+                TimerKey::ClassicJoin {
+                    group_id,
+                    member_id,
+                }
+                | TimerKey::ClassicSync {
+                    group_id,
+                    member_id,
+                } => {
+                    if let Some(group) = groups.get_mut(&group_id) {
+                        coordinate::classic_timer(group, &mut turn, &member_id);
+                    }
+                }
                 TimerKey::Rebalance {
                     group_id,
                     member_id,

@@ -33,6 +33,16 @@ pub(super) enum TimerKey {
         group_id: Arc<str>,
         member_id: Arc<str>,
     },
+    /// A classic member of a consumer group had its time to join again.
+    ClassicJoin {
+        group_id: Arc<str>,
+        member_id: Arc<str>,
+    },
+    /// A classic member of a consumer group had its time to sync.
+    ClassicSync {
+        group_id: Arc<str>,
+        member_id: Arc<str>,
+    },
     /// Expired offsets are looked for.
     Retention,
 }

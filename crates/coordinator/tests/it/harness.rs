@@ -236,9 +236,23 @@ impl Machine {
         assigned: &[(&str, &str)],
         change: impl FnOnce(&mut SyncRequest),
     ) -> Ticket {
-        let assign = |(member_id, assignment): &(&str, &str)| SyncAssignment {
+        let assigned: Vec<(&str, Bytes)> = assigned
+            .iter()
+            .map(|(member_id, text)| (*member_id, Bytes::copy_from_slice(text.as_bytes())))
+            .collect();
+        self.sync_bytes(member_id, generation_id, &assigned, change)
+    }
+
+    pub fn sync_bytes(
+        &mut self,
+        member_id: &str,
+        generation_id: i32,
+        assigned: &[(&str, Bytes)],
+        change: impl FnOnce(&mut SyncRequest),
+    ) -> Ticket {
+        let assign = |(member_id, assignment): &(&str, Bytes)| SyncAssignment {
             member_id: (*member_id).to_owned(),
-            assignment: Bytes::copy_from_slice(assignment.as_bytes()),
+            assignment: assignment.clone(),
         };
         let mut request = SyncRequest {
             group_id: GROUP.to_owned(),

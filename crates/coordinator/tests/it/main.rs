@@ -2,6 +2,10 @@
 
 mod committed_offsets;
 mod consumer_heartbeats;
+mod consumer_migration;
+mod consumer_random_walks;
+mod consumer_regex;
+mod consumer_static;
 mod consumers;
 mod deleting_and_listing;
 mod failed_appends;

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::draft::{Draft, Refusal, refuse};
 use super::heartbeat::{self, Leaving};
 use super::message::{ConsumerHeartbeatReply, ConsumerHeartbeatRequest, DescribedConsumerGroup};
-use super::record::{Change, MemberState};
-use super::state::{LEAVE, LEAVE_STATIC};
+use super::record::{self as consumer_record, Change, MemberState};
+use super::state::{ConsumerGroup, LEAVE, LEAVE_STATIC};
 use super::topics::MetadataView;
-use super::{arm_rebalance, arm_session, commit, describe, disarm};
+use super::{arm_rebalance, arm_session, commit, describe, disarm, migrate};
 use crate::error::GroupError;
 use crate::group::GroupCoordinator;
 use crate::group::membership::{self, Consumers, Group, Membership};
-use crate::group::record;
-use crate::group::turn::Turn;
+use crate::group::turn::{TimerKey, Turn};
+use crate::group::{rebalance, record};
 use crate::outcome::{Outcome, Reply, Ticket};
 
 impl GroupCoordinator {
@@ -94,8 +94,12 @@ impl GroupCoordinator {
     }
 }
 
-/// Begins a change of a group. A classic group without members becomes a consumer group with it.
-fn begin<'a>(group: &Group, turn: &Turn<'a>, may_convert: bool) -> Result<Draft<'a>, Refusal> {
+/// Begins a change of a group. A classic group may become a consumer group with it.
+pub(super) fn begin<'a>(
+    group: &Group,
+    turn: &Turn<'a>,
+    may_convert: bool,
+) -> Result<Draft<'a>, Refusal> {
     let mut draft = Draft {
         group_id: group.id.clone(),
         group: Arc::default(),
@@ -119,6 +123,10 @@ fn begin<'a>(group: &Group, turn: &Turn<'a>, may_convert: bool) -> Result<Draft<
             }
             Ok(draft)
         }
+        Membership::Classic(classic) if may_convert => {
+            migrate::upgrade(&mut draft, classic)?;
+            Ok(draft)
+        }
         Membership::Classic(_) => {
             let message = format!("Group {} is not a consumer group.", group.id);
             refuse(GroupError::GroupIdNotFound, message)
@@ -127,7 +135,7 @@ fn begin<'a>(group: &Group, turn: &Turn<'a>, may_convert: bool) -> Result<Draft<
 }
 
 /// Ends it: what was decided is in force, and the reply follows when it is stored.
-fn finish(
+pub(super) fn finish(
     group: &mut Group,
     turn: &mut Turn<'_>,
     draft: Draft<'_>,
@@ -138,6 +146,7 @@ fn finish(
         checked_version: draft.checked_version,
     };
     if !draft.changes.is_empty() {
+        leave_classic(group, turn, &after.group);
         membership::store(group, turn, after, draft.prefix, draft.changes, reply);
         return;
     }
@@ -156,46 +165,129 @@ fn serve(
     ticket: Ticket,
 ) -> Result<(), Refusal> {
     let mut draft = begin(group, turn, request.member_epoch == 0)?;
-    let reply = if matches!(request.member_epoch, LEAVE | LEAVE_STATIC) {
-        leave(&mut draft, turn, request)?;
-        ConsumerHeartbeatReply {
-            member_id: Some(request.member_id.clone()),
-            member_epoch: request.member_epoch,
-            ..ConsumerHeartbeatReply::default()
-        }
-    } else {
-        let reply = heartbeat::heartbeat(&mut draft, request)?;
-        let member_id: Arc<str> = Arc::from(reply.member_id.as_deref().unwrap_or_default());
-        arm_session(turn, &group.id, &draft.group, &member_id);
-        let is_moved = |change: &Change| matches!(change, Change::CurrentMember(id, Some(_)) if *id == member_id);
-        if draft.changes.iter().any(is_moved) {
-            arm_rebalance(turn, &group.id, &draft.group, &member_id);
-        }
-        reply
-    };
+    if matches!(request.member_epoch, LEAVE | LEAVE_STATIC) {
+        return leave(group, turn, draft, request, ticket);
+    }
+    let reply = heartbeat::heartbeat(&mut draft, request)?;
+    let member_id: Arc<str> = Arc::from(reply.member_id.as_deref().unwrap_or_default());
+    arm_session(turn, &group.id, &draft.group, &member_id);
+    let is_moved =
+        |change: &Change| matches!(change, Change::CurrentMember(id, Some(_)) if *id == member_id);
+    if draft.changes.iter().any(is_moved) {
+        arm_rebalance(turn, &group.id, &draft.group, &member_id);
+    }
     let reply = Reply::ConsumerHeartbeat(reply);
     finish(group, turn, draft, Some((ticket, reply)));
     Ok(())
 }
 
 fn leave(
-    draft: &mut Draft<'_>,
+    group: &mut Group,
     turn: &mut Turn<'_>,
+    mut draft: Draft<'_>,
     request: &ConsumerHeartbeatRequest,
+    ticket: Ticket,
 ) -> Result<(), Refusal> {
-    match heartbeat::find_leaving(draft, request)? {
-        Leaving::Back(member_id) => heartbeat::leave_for_a_while(draft, &member_id),
+    let reply = Reply::ConsumerHeartbeat(ConsumerHeartbeatReply {
+        member_id: Some(request.member_id.clone()),
+        member_epoch: request.member_epoch,
+        ..ConsumerHeartbeatReply::default()
+    });
+    let reply = Some((ticket, reply));
+    match heartbeat::find_leaving(&draft, request)? {
+        Leaving::Back(member_id) => {
+            heartbeat::leave_for_a_while(&mut draft, &member_id);
+            finish(group, turn, draft, reply);
+        }
         Leaving::Gone(member_id) => {
-            disarm(turn, &draft.group_id, &member_id);
-            heartbeat::fence(draft, &BTreeSet::from([member_id]));
+            fence_members(group, turn, draft, &BTreeSet::from([member_id]), reply);
         }
     }
     Ok(())
 }
 
+/// Removes members. When only members of the classic protocol are left, the group is theirs again.
+pub(super) fn fence_members(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    mut draft: Draft<'_>,
+    member_ids: &BTreeSet<Arc<str>>,
+    reply: Option<(Ticket, Reply)>,
+) {
+    for member_id in member_ids {
+        disarm(turn, &group.id, member_id);
+    }
+    if !member_ids.is_empty() && migrate::may_downgrade(&draft, member_ids) {
+        downgrade(group, turn, draft, member_ids, true, reply);
+        return;
+    }
+    heartbeat::fence(&mut draft, member_ids);
+    finish(group, turn, draft, reply);
+}
+
+/// Gives the group back to its members of the classic protocol.
+pub(super) fn downgrade(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    draft: Draft<'_>,
+    leaving: &BTreeSet<Arc<str>>,
+    must_rebalance: bool,
+    reply: Option<(Ticket, Reply)>,
+) {
+    for member_id in draft.group.members.keys() {
+        disarm(turn, &group.id, member_id);
+    }
+    let classic = migrate::classic_group(&draft, leaving);
+    let encode = |change| consumer_record::encode(&group.id, change);
+    let mut records: Vec<_> = draft.changes.iter().map(encode).collect();
+    records.extend(membership::consumer_tombstones(&group.id, &draft.group));
+    let value = classic.to_record(|member| member.assignment.clone());
+    records.push(record::group_metadata(&group.id, &value));
+    tracing::info!(
+        group = &*group.id,
+        "the group uses the classic protocol again"
+    );
+    membership::convert(group, turn, Membership::classic(classic), records, reply);
+    turn.schedule_sessions(group);
+    if must_rebalance && let Some(classic) = group.classic_mut() {
+        rebalance::prepare(
+            classic,
+            turn,
+            "the last consumer of the new protocol has left",
+        );
+    }
+}
+
+/// Ends what a classic group with members was doing when it becomes a consumer group: its members
+/// are told to join again, and their sessions go on.
+fn leave_classic(group: &mut Group, turn: &mut Turn<'_>, after: &ConsumerGroup) {
+    let group_id = group.id.clone();
+    let Some(classic) = group.classic_mut() else {
+        return;
+    };
+    turn.timers.cancel(&TimerKey::Join(group_id.clone()));
+    turn.timers.cancel(&TimerKey::Sync(group_id.clone()));
+    for member_id in std::mem::take(&mut classic.pending_members) {
+        disarm(turn, &group_id, &member_id);
+    }
+    for member in classic.members.values_mut() {
+        let parked = (member.awaiting_join.take(), member.awaiting_sync.take());
+        turn.dismiss(&member.id, parked, GroupError::RebalanceInProgress);
+        if let Some((id, _)) = after.members.get_key_value(&member.id) {
+            arm_session(turn, &group_id, after, id);
+        }
+    }
+    if !classic.members.is_empty() {
+        tracing::info!(
+            group = &*group_id,
+            "the group uses the consumer protocol from now on"
+        );
+    }
+}
+
 /// A timer says that a member has to go.
 fn remove(group: &mut Group, turn: &mut Turn<'_>, member_id: &Arc<str>, reason: &str) {
-    let Ok(mut draft) = begin(group, turn, false) else {
+    let Ok(draft) = begin(group, turn, false) else {
         return;
     };
     if draft.member(member_id).is_none() {
@@ -207,9 +299,13 @@ fn remove(group: &mut Group, turn: &mut Turn<'_>, member_id: &Arc<str>, reason: 
         reason,
         "a member was removed"
     );
-    disarm(turn, &group.id, member_id);
-    heartbeat::fence(&mut draft, &BTreeSet::from([member_id.clone()]));
-    finish(group, turn, draft, None);
+    fence_members(
+        group,
+        turn,
+        draft,
+        &BTreeSet::from([member_id.clone()]),
+        None,
+    );
 }
 
 /// The session timer of a member fired.
@@ -219,6 +315,20 @@ pub(in crate::group) fn session_timer(
     member_id: &Arc<str>,
 ) {
     remove(group, turn, member_id, "its session expired");
+}
+
+/// A member of the classic protocol was asked to join again, or to sync, and has not.
+pub(in crate::group) fn classic_timer(
+    group: &mut Group,
+    turn: &mut Turn<'_>,
+    member_id: &Arc<str>,
+) {
+    remove(
+        group,
+        turn,
+        member_id,
+        "it did not join or sync within the rebalance timeout",
+    );
 }
 
 /// The rebalance timer of a member fired.

@@ -20,9 +20,11 @@ pub(super) mod commit;
 pub(super) mod coordinate;
 mod describe;
 mod draft;
+mod embedded;
 mod hash;
 mod heartbeat;
 pub(crate) mod message;
+mod migrate;
 mod reconcile;
 pub(crate) mod record;
 mod regex;
@@ -92,6 +94,18 @@ pub(super) fn disarm(turn: &mut Turn<'_>, group_id: &Arc<str>, member_id: &Arc<s
         member_id: member_id.clone(),
     });
     turn.timers.cancel(&TimerKey::Rebalance {
+        group_id: group_id.clone(),
+        member_id: member_id.clone(),
+    });
+    disarm_classic(turn, group_id, member_id);
+}
+
+fn disarm_classic(turn: &mut Turn<'_>, group_id: Arc<str>, member_id: Arc<str>) {
+    turn.timers.cancel(&TimerKey::ClassicJoin {
+        group_id: group_id.clone(),
+        member_id: member_id.clone(),
+    });
+    turn.timers.cancel(&TimerKey::ClassicSync {
         group_id,
         member_id,
     });

@@ -173,7 +173,6 @@ fn has(owned: &OwnedPartitions, topic: &TopicId, partition: i32) -> bool {
 }
 
 /// Whether a member in UnreleasedPartitions would get nothing more if it came now.
-#[expect(dead_code, reason = "for members of the classic protocol")]
 pub(in crate::group) fn waits_for_others(
     group: &ConsumerGroup,
     member_id: &str,

@@ -176,12 +176,6 @@ impl ConsumerGroup {
         self.targets.get(member_id).cloned().unwrap_or_default()
     }
 
-    #[expect(dead_code, reason = "for members of the classic protocol")]
-    pub(in crate::group) fn classic_member_count(&self) -> usize {
-        let members = self.members.values();
-        members.filter(|member| member.classic().is_some()).count()
-    }
-
     /// How many members subscribe to a regular expression.
     pub(in crate::group) fn regex_subscribers(&self, regex: &str) -> usize {
         let members = self.members.values();
