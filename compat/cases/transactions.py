@@ -4,6 +4,7 @@ import random
 import subprocess
 import time
 
+from harness.broker import copy_directory
 from harness.case import case, check, equal
 from harness.kcat import read
 from harness.process import forget, kill_group, spawn
@@ -153,3 +154,30 @@ def transactions_kill9(context):
     words = list(promises.values())
     context.note(f"{rounds} kills, {words.count('committed')} committed, {words.count('aborted')} aborted, "
                  f"{words.count('committing')} in doubt, {count} records")
+
+
+@case("transactions_taken_over", seconds=240, targets=("lastword",))
+def transactions_taken_over(context):
+    """A transaction that Kafka has left open is open on Lastword, and is ended there; and the other way round."""
+    kafka = context.start_broker(target="kafka")
+    topic, name = context.create_topic(on=kafka), context.topic("id")
+    context.java("transactions_leave_open", topic, name, on=kafka)
+    kafka.stop()
+    copy = context.folder / "copy"
+    copy_directory(kafka.data, copy)
+
+    lastword = context.start_broker(data=copy)
+    described = tool(context, "describe", "--transactional-id", name, on=lastword)
+    equal(rows(described.out)[0]["TransactionState"], "Ongoing", "state on Lastword")
+    context.java("transactions_fencing", topic, name, on=lastword)
+    wanted = context.java("transactions_dump", topic, on=lastword)
+    back = context.create_topic("back", on=lastword)
+    context.java("transactions_leave_open", back, name, on=lastword)
+    lastword.stop()
+
+    kafka.data = copy
+    kafka.start()
+    described = tool(context, "describe", "--transactional-id", name, on=kafka)
+    equal(rows(described.out)[0]["TransactionState"], "Ongoing", "state on Kafka")
+    equal(context.java("transactions_dump", topic, on=kafka), wanted, "committed records on Kafka")
+    context.java("transactions_fencing", back, name, on=kafka)
