@@ -28,6 +28,31 @@ def java_group_cooperative(context):
                  "heartbeat.interval.ms", "500")
 
 
+# Members of the new protocol hear of a rebalance at their next heartbeat.
+QUICK_HEARTBEATS = {"group.consumer.heartbeat.interval.ms": 500, "group.consumer.min.heartbeat.interval.ms": 500}
+
+
+@case("java_group_consumer_uniform", seconds=120)
+def java_group_consumer_uniform(context):
+    broker = context.start_broker(QUICK_HEARTBEATS)
+    context.java("group_rebalance", context.create_topic(partitions=4, on=broker), context.topic("group"),
+                 "group.protocol", "consumer", on=broker, seconds=90)
+
+
+@case("java_group_consumer_range", seconds=120)
+def java_group_consumer_range(context):
+    broker = context.start_broker(QUICK_HEARTBEATS)
+    context.java("group_rebalance", context.create_topic(partitions=4, on=broker), context.topic("group"),
+                 "group.protocol", "consumer", "group.remote.assignor", "range", on=broker, seconds=90)
+
+
+@case("java_group_migration", seconds=120)
+def java_group_migration(context):
+    broker = context.start_broker(QUICK_HEARTBEATS)
+    context.java("group_migration", context.create_topic(partitions=4, on=broker), context.topic("group"),
+                 on=broker, seconds=100)
+
+
 @case("java_offsets_survive_restart", seconds=120)
 def java_offsets_survive_restart(context):
     broker = context.start_broker()

@@ -21,6 +21,7 @@ public final class Driver {
         Map.entry("admin_configs", AdminCases::configs),
         Map.entry("admin_log_dirs", AdminCases::logDirs),
         Map.entry("admin_groups", AdminCases::groups),
+        Map.entry("group_migration", Groups::migration),
         Map.entry("refusals", Refusals::run),
         Map.entry("ledger", Ledger::run),
         Map.entry("transactions", Transactions::commitAndAbort),

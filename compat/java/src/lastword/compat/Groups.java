@@ -106,6 +106,36 @@ final class Groups {
         equal(sorted(third.values), numbers(300, 350), "a new member resumes at the committed offsets");
     }
 
+    /** A member of each protocol in one group; the classic one leaves, a new one takes its place (KIP-848). */
+    static void migration(String bootstrap, String[] arguments) throws Exception {
+        String topic = arguments[0];
+        String group = arguments[1];
+        String[] classic = {"heartbeat.interval.ms", "500"};
+        String[] consumer = {"group.protocol", "consumer"};
+        Member first = new Member(bootstrap, group, topic, classic);
+        Checks.waitUntil(() -> first.problem != null || first.assigned.size() == 4, "the classic member has 4");
+        produce(bootstrap, topic, 0, 100);
+        Checks.waitUntil(() -> first.problem != null || first.values.size() >= 100, "it has read 100 records");
+        Member second = new Member(bootstrap, group, topic, consumer);
+        Checks.waitUntil(() -> first.problem != null || second.problem != null
+            || first.assigned.size() == 2 && second.assigned.size() == 2, "one member of each protocol has 2 each");
+        produce(bootstrap, topic, 100, 200);
+        Checks.waitUntil(() -> first.values.size() + second.values.size() >= 200, "both have read 200 records");
+        equal(sorted(first.values, second.values), numbers(0, 200), "what both read together");
+        first.leave();
+        Checks.waitUntil(() -> second.problem != null || second.assigned.size() == 4, "the new protocol has 4");
+        Member third = new Member(bootstrap, group, topic, classic);
+        Checks.waitUntil(() -> second.problem != null || third.problem != null
+            || second.assigned.size() == 2 && third.assigned.size() == 2, "a classic member came back");
+        second.leave();
+        Checks.waitUntil(() -> third.problem != null || third.assigned.size() == 4, "only the classic member is left");
+        third.values.clear();
+        produce(bootstrap, topic, 200, 250);
+        Checks.waitUntil(() -> third.values.size() >= 50, "it has read 50 more");
+        third.leave();
+        equal(sorted(third.values), numbers(200, 250), "nothing was read twice on the way back");
+    }
+
     private static void produce(String bootstrap, String topic, int from, int to) {
         try (KafkaProducer<String, String> producer = Clients.producer(bootstrap)) {
             for (int i = from; i < to; i++) {
