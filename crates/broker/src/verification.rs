@@ -7,6 +7,7 @@
 //! Holds no lock.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lastword_coordinator::{
     AddPartitionsRequest, TopicPartitions, TransactionError, TransactionReply, TransactionVersion,
@@ -115,24 +116,44 @@ async fn verify(
     }
 }
 
-/// A new transaction has to wait for the markers of the one before, which takes a moment.
 async fn add(broker: &Arc<Broker>, wanted: &AddPartitionsRequest) -> Option<TransactionError> {
-    let settings = &broker.config.transactions;
-    let deadline = Instant::now() + settings.add_partitions_patience;
-    loop {
-        let pending = transactions::submit(
-            broker,
-            &wanted.transactional_id,
-            |machine, ticket, now_ms| machine.add_partitions(wanted, ticket, now_ms),
-        );
-        let error = match transactions::wait(pending.await).await {
-            Ok(TransactionReply::AddPartitions(error)) => error,
-            Ok(_) => Some(TransactionError::UnknownServerError),
-            Err(error) => Some(error),
-        };
-        if error != Some(TransactionError::ConcurrentTransactions) || Instant::now() >= deadline {
-            return error;
+    let pending = transactions::submit(
+        broker,
+        &wanted.transactional_id,
+        |machine, ticket, now_ms| machine.add_partitions(wanted, ticket, now_ms),
+    );
+    match transactions::wait(pending.await).await {
+        Ok(TransactionReply::AddPartitions(error)) => error,
+        Ok(_) => Some(TransactionError::UnknownServerError),
+        Err(error) => Some(error),
+    }
+}
+
+/// How long a request of transactions v2 tries to open its transaction.
+///
+/// It may have to wait for the markers of the one before, which takes a moment. These markers take
+/// guards away, so that each attempt begins with guards of its own.
+pub(crate) struct Patience {
+    deadline: Instant,
+    backoff: Duration,
+}
+
+impl Patience {
+    /// Begins now.
+    pub(crate) fn new(broker: &Broker) -> Patience {
+        let settings = &broker.config.transactions;
+        Patience {
+            deadline: Instant::now() + settings.add_partitions_patience,
+            backoff: settings.add_partitions_backoff,
         }
-        tokio::time::sleep(settings.add_partitions_backoff).await;
+    }
+
+    /// Waits for the next attempt; false when there is none.
+    pub(crate) async fn wait(&self) -> bool {
+        let is_left = Instant::now() < self.deadline;
+        if is_left {
+            tokio::time::sleep(self.backoff).await;
+        }
+        is_left
     }
 }

@@ -39,7 +39,7 @@ use crate::broker::Broker;
 use crate::error_map::{ApiError, record_index};
 use crate::metadata::is_internal;
 use crate::partition::Partition;
-use crate::verification::{self, Operation, Producer};
+use crate::verification::{self, Operation, Patience, Producer};
 
 const ALL_REPLICAS: i16 = -1;
 const LEADER_ONLY: i16 = 1;
@@ -159,9 +159,24 @@ async fn open_transactions(
     context: &RequestContext,
     request: &ProduceRequest,
 ) -> Result<Openings, ApiError> {
+    let patience = Patience::new(broker);
+    loop {
+        let (openings, is_too_early) = try_to_open(broker, context, request).await?;
+        if !is_too_early || !patience.wait().await {
+            return Ok(openings);
+        }
+    }
+}
+
+/// One attempt, and whether the markers of the transaction before have spoilt it.
+async fn try_to_open(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    request: &ProduceRequest,
+) -> Result<(Openings, bool), ApiError> {
     let batches = transactional_batches(request)?;
     let Some((_, first)) = batches.first() else {
-        return Ok(Openings::default());
+        return Ok((Openings::default(), false));
     };
     let Some(transactional_id) = request.transactional_id.as_deref() else {
         return Err(ErrorCode::TransactionalIdAuthorizationFailed.into());
@@ -174,9 +189,9 @@ async fn open_transactions(
     let operation = Operation::of_produce(context.api_version);
     let mut openings = Openings::default();
     if !operation.is_needed(broker) {
-        return Ok(openings);
+        return Ok((openings, false));
     }
-    let mut asked = Vec::new();
+    let mut asked: Vec<(Place, Arc<Partition>)> = Vec::new();
     let mut topics: Vec<TopicPartitions> = Vec::new();
     for (place, header) in batches {
         let topic = &request.topic_data[place.0];
@@ -196,7 +211,7 @@ async fn open_transactions(
         });
         openings.insert(place, Ok(guard));
         if guard.is_some() {
-            asked.push(place);
+            asked.push((place, partition.clone()));
             match topics.last_mut() {
                 Some(last) if *last.name == *name => last.partitions.push(number),
                 _ => topics.push(TopicPartitions {
@@ -207,15 +222,24 @@ async fn open_transactions(
         }
     }
     if asked.is_empty() {
-        return Ok(openings);
+        return Ok((openings, false));
     }
     let errors = verification::ask(broker, operation, &producer, topics).await;
-    for (place, error) in asked.into_iter().zip(errors) {
+    let mut is_too_early = false;
+    for ((place, partition), error) in asked.into_iter().zip(errors) {
+        let guard = openings.get(&place).and_then(|guard| guard.clone().ok());
+        is_too_early |= match error {
+            Some(error) => error == TransactionError::ConcurrentTransactions,
+            None => {
+                let (id, epoch) = (producer.producer_id, producer.producer_epoch);
+                !partition.log().is_verified(id, epoch, guard.flatten())
+            }
+        };
         if let Some(error) = error {
             openings.insert(place, Err(verification_error(operation, error)));
         }
     }
-    Ok(openings)
+    Ok((openings, is_too_early && operation == Operation::Add))
 }
 
 /// The header of each transactional batch and its place. What cannot be read is refused later.

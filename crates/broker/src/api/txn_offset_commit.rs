@@ -31,7 +31,7 @@ use crate::broker::Broker;
 use crate::coordinator::groups;
 use crate::error_map::group_code;
 use crate::metadata::{GROUP_METADATA_TOPIC, MetadataImage};
-use crate::verification::{self, Operation, Producer};
+use crate::verification::{self, Operation, Patience, Producer};
 
 /// Versions below this do not know COORDINATOR_LOAD_IN_PROGRESS.
 const FIRST_VERSION_WITH_LOADING: i16 = 2;
@@ -107,36 +107,49 @@ async fn submit(
         });
         return pending.map_err(GroupError::code);
     }
-    let guard = shard.partition().log().begin_verification(Opening {
-        producer_id,
-        producer_epoch,
-        first_sequence: NO_SEQUENCE,
-        bumps_epochs: operation == Operation::Add,
-    });
-    if guard.is_some() {
-        let producer = Producer {
-            transactional_id: &request.transactional_id,
+    let patience = Patience::new(broker);
+    loop {
+        let guard = shard.partition().log().begin_verification(Opening {
             producer_id,
             producer_epoch,
+            first_sequence: NO_SEQUENCE,
+            bumps_epochs: operation == Operation::Add,
+        });
+        let mut refused = None;
+        if guard.is_some() {
+            let producer = Producer {
+                transactional_id: &request.transactional_id,
+                producer_id,
+                producer_epoch,
+            };
+            let opened = vec![TopicPartitions {
+                name: GROUP_METADATA_TOPIC.to_owned(),
+                partitions: vec![shard.number()],
+            }];
+            let errors = verification::ask(broker, operation, &producer, opened).await;
+            refused = errors.into_iter().flatten().next();
+        }
+        let (error, is_too_early) = match refused {
+            Some(error) => (error, error == TransactionError::ConcurrentTransactions),
+            None => {
+                let pending = shard.submit_verified(
+                    (producer_id, producer_epoch),
+                    guard,
+                    |machine, ticket, now_ms| {
+                        machine.commit_transactional_offsets(wanted.clone(), ticket, now_ms)
+                    },
+                );
+                match pending {
+                    Ok(Some(pending)) => return Ok(pending),
+                    Ok(None) => (TransactionError::InvalidTxnState, true),
+                    Err(error) => return Err(error.code()),
+                }
+            }
         };
-        let opened = vec![TopicPartitions {
-            name: GROUP_METADATA_TOPIC.to_owned(),
-            partitions: vec![shard.number()],
-        }];
-        let errors = verification::ask(broker, operation, &producer, opened).await;
-        if let Some(error) = errors.into_iter().flatten().next() {
+        let may_wait = is_too_early && operation == Operation::Add;
+        if !may_wait || !patience.wait().await {
             return Err(error.code());
         }
-    }
-    let pending = shard.submit_verified(
-        (producer_id, producer_epoch),
-        guard,
-        |machine, ticket, now_ms| machine.commit_transactional_offsets(wanted, ticket, now_ms),
-    );
-    match pending {
-        Ok(Some(pending)) => Ok(pending),
-        Ok(None) => Err(TransactionError::InvalidTxnState.code()),
-        Err(error) => Err(error.code()),
     }
 }
 

@@ -258,3 +258,21 @@ async fn a_session_hears_of_aborted_transactions_and_of_the_stable_offset() {
     );
     assert_eq!(values(&fetched), [""; 0]);
 }
+
+// On two threads, because on one the markers are written before anything else is served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_may_begin_while_the_markers_of_the_one_before_are_being_written() {
+    const PARTITIONS: i32 = 40;
+    let broker = transaction_broker(&[]).await;
+    create_topic(&broker, "t", PARTITIONS).await;
+    let mut producer = Producer::new(&broker, "tx", Generation::V2).await;
+    for _ in 0..5 {
+        for partition in 0..PARTITIONS {
+            producer.write("t", partition, "v").await;
+        }
+        // Answered before the markers are written; the last partition has its marker last.
+        producer.commit().await;
+        producer.write("t", PARTITIONS - 1, "v").await;
+        producer.commit().await;
+    }
+}
