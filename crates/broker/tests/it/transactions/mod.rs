@@ -4,6 +4,7 @@ mod admin;
 mod crash;
 mod ending;
 mod fencing;
+mod many;
 mod offsets;
 mod producing;
 mod requests;
