@@ -22,6 +22,11 @@ var scenarios = map[string]scenario{
 	"produce_consume":   produceConsume,
 	"group_cooperative": groupCooperative,
 	"admin":             admin,
+	"bank_write":        bankWrite,
+	"bank_read":         bankRead,
+	"group_member":      groupMember,
+	"group_load":        groupLoad,
+	"group_watch":       groupWatch,
 }
 
 func main() {

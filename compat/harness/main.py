@@ -19,7 +19,7 @@ from harness.paths import RUN
 ORDER = ["kcat", "java_clients", "console_tools", "confluent", "franz", "streams",
          "connect", "mirror", "group_bad_input", "group_storm", "textbook",
          "compaction_tester", "flights", "head_and_tail", "hostile", "flipped_bit", "kill9",
-         "dump_log_segments", "takeover"]
+         "bank", "members", "dump_log_segments", "takeover"]
 
 
 class CaseTimeout(BaseException):

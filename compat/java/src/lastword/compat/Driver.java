@@ -32,6 +32,8 @@ public final class Driver {
         Map.entry("transactions_for_ever", Transactions::commitForEver),
         Map.entry("transactions_abort_the_rest", Transactions::abortTheRest),
         Map.entry("transactions_dump", Transactions::dumpCommitted),
+        Map.entry("bank_write", Bank::write),
+        Map.entry("bank_read", Bank::read),
         Map.entry("streams_count", StreamsCase::count));
 
     private Driver() {
