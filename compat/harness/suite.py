@@ -40,6 +40,8 @@ class Suite:
     seconds: float = 900
     # Whether one broker serves the whole run. Suites that start brokers of their own say no.
     shares_broker: bool = True
+    # For suites that know their broker by a port and not by an address. None: any that is free.
+    port: int | None = None
 
 
 class Bench:
@@ -67,6 +69,8 @@ class Bench:
     def start_broker(self, configs: dict | None = None, target: str | None = None) -> brokers.Broker:
         made = brokers.make(target or self.target, self.folder / f"broker{len(self._own)}",
                             {**self.suite.configs, **(configs or {})})
+        if self.suite.port and not self._own:
+            made.port = self.suite.port
         self._own.append(made)
         made.start()
         return made

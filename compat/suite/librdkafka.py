@@ -28,7 +28,7 @@ AT_ONCE = 4
 TEST_SECONDS = 240
 # Of every area that matters here the tests that are over soon.
 CI = ["0012_produce_consume", "0017_compression", "0018_cgrp_term", "0030_offset_commit", "0061_consumer_lag",
-      "0090_idempotence", "0098_consumer_txn", "0102_static_group_rebalance", "0103_transactions",
+      "0090_idempotence", "0102_static_group_rebalance", "0103_transactions",
       "0118_commit_rebalance", "0130_store_offsets", "0132_strategy_ordering"]
 
 
