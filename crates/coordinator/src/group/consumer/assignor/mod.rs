@@ -81,3 +81,6 @@ impl AssignorInput {
         self.partition_counts.get(&topic).copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests;
