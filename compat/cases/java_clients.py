@@ -53,6 +53,16 @@ def java_group_migration(context):
                  on=broker, seconds=100)
 
 
+@case("java_group_consumer_members", seconds=120)
+def java_group_consumer_members(context):
+    context.java("group_members", context.create_topic(partitions=4), context.topic("group"))
+
+
+@case("java_group_migration_described", seconds=150)
+def java_group_migration_described(context):
+    context.java("group_migration_described", context.create_topic(partitions=4), context.topic("group"))
+
+
 @case("java_offsets_survive_restart", seconds=120)
 def java_offsets_survive_restart(context):
     broker = context.start_broker()

@@ -14,6 +14,8 @@ public final class Driver {
         Map.entry("dump_records", Records::dumpRecords),
         Map.entry("paced_head", Records::pacedHead),
         Map.entry("group_rebalance", Groups::rebalance),
+        Map.entry("group_members", GroupProtocols::members),
+        Map.entry("group_migration_described", GroupProtocols::migration),
         Map.entry("commit_some", Groups::commitSome),
         Map.entry("committed_is", Groups::committedIs),
         Map.entry("admin_topics", AdminCases::topics),

@@ -16,6 +16,7 @@ import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
@@ -27,7 +28,7 @@ final class Groups {
     }
 
     /** A member in a thread of its own, polling until told to stop; then it commits and leaves. */
-    private static final class Member extends Thread {
+    static final class Member extends Thread {
         final KafkaConsumer<String, String> consumer;
         final ConcurrentLinkedQueue<String> values = new ConcurrentLinkedQueue<>();
         volatile Set<TopicPartition> assigned = Set.of();
@@ -39,7 +40,7 @@ final class Groups {
                 "enable.auto.commit", false));
             settings.addAll(List.of(more));
             consumer = Clients.consumer(bootstrap, settings.toArray());
-            consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
+            ConsumerRebalanceListener committing = new ConsumerRebalanceListener() {
                 @Override
                 public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
                     consumer.commitSync();
@@ -48,7 +49,13 @@ final class Groups {
                 @Override
                 public void onPartitionsAssigned(Collection<TopicPartition> partitions) {
                 }
-            });
+            };
+            // A pattern that the broker resolves, when it is not the name of a topic.
+            if (topic.endsWith("*")) {
+                consumer.subscribe(new SubscriptionPattern(topic), committing);
+            } else {
+                consumer.subscribe(List.of(topic), committing);
+            }
             start();
         }
 
@@ -136,7 +143,7 @@ final class Groups {
         equal(sorted(third.values), numbers(200, 250), "nothing was read twice on the way back");
     }
 
-    private static void produce(String bootstrap, String topic, int from, int to) {
+    static void produce(String bootstrap, String topic, int from, int to) {
         try (KafkaProducer<String, String> producer = Clients.producer(bootstrap)) {
             for (int i = from; i < to; i++) {
                 producer.send(new ProducerRecord<>(topic, i % 4, "key-" + i, Integer.toString(i)));
@@ -145,7 +152,7 @@ final class Groups {
     }
 
     @SafeVarargs
-    private static List<Integer> sorted(Iterable<String>... values) {
+    static List<Integer> sorted(Iterable<String>... values) {
         List<Integer> numbers = new ArrayList<>();
         for (Iterable<String> some : values) {
             some.forEach(value -> numbers.add(Integer.parseInt(value)));
@@ -154,7 +161,7 @@ final class Groups {
         return numbers;
     }
 
-    private static List<Integer> numbers(int from, int to) {
+    static List<Integer> numbers(int from, int to) {
         return java.util.stream.IntStream.range(from, to).boxed().collect(Collectors.toList());
     }
 
