@@ -203,12 +203,19 @@ async fn try_to_open(
         let Ok(partition) = broker.partitions.find(&name, number) else {
             continue;
         };
-        let guard = partition.log().begin_verification(storage::Opening {
+        let opening = storage::Opening {
             producer_id: producer.producer_id,
             producer_epoch: producer.producer_epoch,
             first_sequence: header.base_sequence,
             bumps_epochs: operation == Operation::Add,
-        });
+        };
+        let guard = match partition.log().begin_verification(opening) {
+            Ok(guard) => guard,
+            Err(error) => {
+                openings.insert(place, Err(error.into()));
+                continue;
+            }
+        };
         openings.insert(place, Ok(guard));
         if guard.is_some() {
             asked.push((place, partition.clone()));

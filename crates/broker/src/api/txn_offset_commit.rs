@@ -29,7 +29,7 @@ use lastword_storage::Opening;
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::groups;
-use crate::error_map::group_code;
+use crate::error_map::{group_code, storage_code};
 use crate::metadata::{GROUP_METADATA_TOPIC, MetadataImage};
 use crate::verification::{self, Operation, Patience, Producer};
 
@@ -115,6 +115,7 @@ async fn submit(
             first_sequence: NO_SEQUENCE,
             bumps_epochs: operation == Operation::Add,
         });
+        let guard = guard.map_err(|error| storage_code(&error).code())?;
         let mut refused = None;
         if guard.is_some() {
             let producer = Producer {

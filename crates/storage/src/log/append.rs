@@ -198,7 +198,7 @@ fn check_producers(
     Ok(())
 }
 
-fn producer_error(error: ProducerStateError) -> StorageError {
+pub(super) fn producer_error(error: ProducerStateError) -> StorageError {
     match error {
         ProducerStateError::OutOfOrderSequence {
             producer_id,

@@ -177,11 +177,14 @@ impl Log {
 
     /// A producer wants to write in a transaction: the guard to append with once the coordinator
     /// of the transaction knows that this log takes part; `None` when that is known already.
-    pub fn begin_verification(&self, opening: Opening) -> Option<VerificationGuard> {
+    pub fn begin_verification(
+        &self,
+        opening: Opening,
+    ) -> Result<Option<VerificationGuard>, StorageError> {
         let now_ms = self.context.clock.now_ms();
-        lock(&self.writer)
-            .producers
-            .begin_verification(opening, now_ms)
+        let mut writer = lock(&self.writer);
+        let begun = writer.producers.begin_verification(opening, now_ms);
+        begun.map_err(append::producer_error)
     }
 
     /// Whether a guard still holds: no marker has ended the transaction since it was handed out.

@@ -203,16 +203,20 @@ impl ProducerStateManager {
     }
 
     /// Begins to open a transaction in this log; `None` when the producer has one open with this
-    /// epoch, so that nothing has to be verified.
+    /// epoch, so that nothing has to be verified. A producer whose epoch is over is refused.
     pub fn begin_verification(
         &mut self,
         opening: Opening,
         now_ms: i64,
-    ) -> Option<VerificationGuard> {
-        if self.has_ongoing_transaction(opening.producer_id, opening.producer_epoch) {
-            return None;
+    ) -> Result<Option<VerificationGuard>, ProducerStateError> {
+        let (producer_id, epoch) = (opening.producer_id, opening.producer_epoch);
+        if let Some(entry) = self.producers.get(&producer_id) {
+            entry.check_epoch(producer_id, epoch)?;
         }
-        Some(self.verifications.begin(opening, now_ms))
+        if self.has_ongoing_transaction(producer_id, epoch) {
+            return Ok(None);
+        }
+        Ok(Some(self.verifications.begin(opening, now_ms)))
     }
 
     /// Whether a transactional batch may be written under the guard that was handed out before

@@ -225,15 +225,18 @@ fn opening(producer_id: i64, epoch: i16, first_sequence: i32) -> Opening {
 fn a_guard_holds_until_a_batch_or_a_marker_and_is_never_given_twice() {
     let mut manager = ProducerStateManager::new(0);
     assert!(!manager.is_verified(1, 0, None));
-    let guard = manager.begin_verification(opening(1, 0, 0), 0);
+    let guard = manager.begin_verification(opening(1, 0, 0), 0).unwrap();
     assert!(guard.is_some());
-    assert_eq!(manager.begin_verification(opening(1, 0, 1), 0), guard);
+    assert_eq!(
+        manager.begin_verification(opening(1, 0, 1), 0).unwrap(),
+        guard
+    );
     assert!(manager.is_verified(1, 0, guard));
     assert!(!manager.is_verified(2, 0, guard), "another producer");
 
     manager.apply(&marker_batch(1, 0, 0), Some(COMMIT));
     assert!(!manager.is_verified(1, 0, guard), "a marker came between");
-    let second = manager.begin_verification(opening(1, 0, 0), 0);
+    let second = manager.begin_verification(opening(1, 0, 0), 0).unwrap();
     assert_ne!(second, guard);
     assert!(
         !manager.is_verified(1, 0, guard),
@@ -243,7 +246,10 @@ fn a_guard_holds_until_a_batch_or_a_marker_and_is_never_given_twice() {
     manager.apply(&transactional(batch(1, 0, 0, 1, 1)), None);
     // The transaction is open: its batches need no guard, whoever asks.
     assert!(manager.is_verified(1, 0, None));
-    assert_eq!(manager.begin_verification(opening(1, 0, 1), 0), None);
+    assert_eq!(
+        manager.begin_verification(opening(1, 0, 1), 0).unwrap(),
+        None
+    );
     assert!(!manager.is_verified(1, 1, None), "of another epoch");
     manager.apply(&marker_batch(1, 0, 2), Some(COMMIT));
     assert!(!manager.is_verified(1, 0, second));
@@ -252,8 +258,8 @@ fn a_guard_holds_until_a_batch_or_a_marker_and_is_never_given_twice() {
 #[test]
 fn a_batch_that_overtakes_one_that_waits_for_its_verification_is_refused() {
     let mut manager = ProducerStateManager::new(0);
-    manager.begin_verification(opening(1, 0, 5), 0);
-    manager.begin_verification(opening(1, 0, 3), 0);
+    manager.begin_verification(opening(1, 0, 5), 0).unwrap();
+    manager.begin_verification(opening(1, 0, 3), 0).unwrap();
     let check = |manager: &ProducerStateManager, epoch, sequence| {
         manager.check_data(&transactional(batch(1, epoch, sequence, 0, 2)), true)
     };
@@ -266,7 +272,7 @@ fn a_batch_that_overtakes_one_that_waits_for_its_verification_is_refused() {
         })
     );
     assert_eq!(check(&manager, 0, 3), Ok(()));
-    manager.begin_verification(opening(1, 1, 4), 0);
+    manager.begin_verification(opening(1, 1, 4), 0).unwrap();
     assert_eq!(check(&manager, 1, 4), Ok(()), "a new epoch begins again");
 }
 
@@ -277,7 +283,7 @@ fn the_first_batch_of_an_epoch_of_its_own_has_sequence_0() {
         bumps_epochs: true,
         ..opening(1, 0, 2)
     };
-    manager.begin_verification(bumped, 0);
+    manager.begin_verification(bumped, 0).unwrap();
     let late = transactional(batch(1, 0, 2, 0, 1));
     assert!(manager.check_data(&late, true).is_err());
     let first = transactional(batch(1, 0, 0, 0, 1));
@@ -315,9 +321,24 @@ fn a_late_marker_cannot_end_the_next_transaction_of_a_producer_that_bumps_epochs
 #[test]
 fn a_verification_that_leads_nowhere_expires() {
     let mut manager = ProducerStateManager::new(0);
-    let guard = manager.begin_verification(opening(1, 0, 0), 1_000);
+    let guard = manager.begin_verification(opening(1, 0, 0), 1_000).unwrap();
     manager.expire(1_999, 1_000);
     assert!(manager.is_verified(1, 0, guard));
     manager.expire(2_000, 1_000);
     assert!(!manager.is_verified(1, 0, guard));
+}
+
+#[test]
+fn a_producer_whose_epoch_is_over_cannot_begin_to_open_a_transaction() {
+    let mut manager = ProducerStateManager::new(0);
+    manager.apply(&batch(1, 3, 0, 0, 1), None);
+    let refused = manager.begin_verification(opening(1, 2, 0), 0);
+    let expected = ProducerStateError::InvalidProducerEpoch {
+        producer_id: 1,
+        current: 3,
+        got: 2,
+    };
+    assert_eq!(refused, Err(expected));
+    let newer = manager.begin_verification(opening(1, 4, 0), 0);
+    assert!(newer.unwrap().is_some());
 }
