@@ -183,7 +183,7 @@ def _loaded(broker: Broker, mark: int) -> tuple[float, int]:
     while time.monotonic() < deadline:
         text = broker.log_text(mark)
         if broker.kind == "lastword":
-            line = re.search(r"loaded consumer groups.*", text)
+            line = re.search(r"loaded groups .*", text)
             if line:
                 fields = dict(re.findall(r"(\w+)=(\d+)", line.group(0)))
                 return int(fields["elapsed_ms"]) / 1000, int(fields["records"])
