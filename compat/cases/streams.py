@@ -26,7 +26,8 @@ BROKER = {"group.min.session.timeout.ms": 1000, "log.cleaner.backoff.ms": 100}
 MEMBER = ["session.timeout.ms=3000", "heartbeat.interval.ms=500"]
 # Changelogs that are cleaned while the applications run.
 CHANGELOG = ["topic.min.cleanable.dirty.ratio=0.01", "topic.segment.ms=1000", "topic.delete.retention.ms=1000"]
-SHORT = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": 0.01, "segment.ms": 1000,
+# Whatever is sealed is cleaned, even one marker.
+SHORT = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": 0, "segment.ms": 1000,
          "delete.retention.ms": 1000}
 
 
@@ -185,6 +186,7 @@ def words_and_tables(context, *settings: str) -> None:
     words.write(1)
     words.reached(app, second)
     second.end(30)
+    context.set_topic_configs(app.changelog("words"), SHORT, on=broker)
     wait_all_cleaned(context, broker, app.changelog("words"), PARTITIONS)
     app.wipe()
     third = app.run()
