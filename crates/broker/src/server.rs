@@ -173,9 +173,12 @@ fn open(
     let partitions = Arc::new(PartitionTable::default());
     let visible = partitions.clone();
     let clock = Clock::System;
+    // Before the directory is locked: nothing but a number of threads is taken from it.
+    let stored = MetadataFile::new(dir.clone()).load();
+    let stored = stored.ok().flatten().unwrap_or_default();
     let logs = LogManager::open(
         LogManagerConfig {
-            recovery_threads: config.recovery_threads,
+            recovery_threads: config.recovery_threads(stored.broker_configs()),
             visibility: Some(Arc::new(
                 move |partition: &TopicPartition, high_watermark| {
                     visible.visible_up_to(partition, high_watermark);
@@ -207,6 +210,7 @@ fn open(
     if is_kafkas {
         start = Arc::new(takeover::compare(&config, &start, &logs));
     }
+    logs.set_producer_id_expiration_ms(config.producer_id_expiration_ms(start.broker_configs()));
     let cluster = logs.cluster();
     let cleaner_config = config.cleaner_config(start.broker_configs());
     // What was valid when it was set may not be for this version.
@@ -376,7 +380,7 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receive
                 continue;
             }
         };
-        let Some(place) = ConnectionCounts::enter(&counts, peer.ip(), &broker.config) else {
+        let Some(place) = ConnectionCounts::enter(&counts, peer.ip(), &broker) else {
             log_rejected(&format!("refused {peer}: too many connections"));
             continue;
         };
@@ -418,15 +422,17 @@ impl ConnectionCounts {
     fn enter(
         counts: &Arc<ConnectionCounts>,
         address: IpAddr,
-        config: &BrokerConfig,
+        broker: &Broker,
     ) -> Option<ConnectionPlace> {
+        let image = broker.metadata.image();
+        let (most, most_per_ip) = broker.config.connection_limits(image.broker_configs());
         let mut guard = counts
             .by_address
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let (total, by_address) = &mut *guard;
         let count = by_address.get(&address).copied().unwrap_or(0);
-        if *total >= config.max_connections || count >= config.max_connections_per_ip {
+        if *total >= most || count >= most_per_ip {
             return None;
         }
         *total += 1;

@@ -13,9 +13,10 @@ use std::path::Path;
 
 use lastword_record::TopicPartition;
 use lastword_storage::LogManager;
-use lastword_storage::config::{CLEANER_CONFIGS, ConfigEntry, TOPIC_CONFIGS};
+use lastword_storage::config::{ConfigEntry, TOPIC_CONFIGS};
 
 use crate::config::BrokerConfig;
+use crate::configs::is_dynamic;
 use crate::metadata::{
     GROUP_METADATA_TOPIC, MetadataImage, Properties, TopicImage, read_kraft_metadata,
     validate_topic_name,
@@ -34,8 +35,12 @@ pub(crate) fn kafka_image(config: &BrokerConfig) -> Option<MetadataImage> {
             return None;
         }
     };
-    let broker_configs = known_configs("broker", image.broker_configs(), is_dynamic);
-    let bare = MetadataImage::default().with_broker_configs(broker_configs);
+    let own = known_configs("broker", image.own_broker_configs(), is_known_dynamic);
+    let defaults = image.default_broker_configs();
+    let defaults = known_configs("all brokers", defaults, is_known_dynamic);
+    let bare = MetadataImage::default()
+        .with_broker_configs(own)
+        .with_default_broker_configs(defaults);
     let invalid = topics::log_config(config, &bare, &Properties::new())
         .map_err(|error| error.message)
         .err()
@@ -97,7 +102,9 @@ pub(crate) fn compare(
         "took over topics, their ids and configs from Kafka's metadata log; what they do not set follows this \
          broker's configs, because Kafka's server.properties is not in the directory"
     );
-    MetadataImage::from_parts(kept, image.broker_configs().clone(), Vec::new(), 0)
+    let own = image.own_broker_configs().clone();
+    MetadataImage::from_parts(kept, own, Vec::new(), 0)
+        .with_default_broker_configs(image.default_broker_configs().clone())
 }
 
 /// The configs of a topic that nothing describes.
@@ -160,11 +167,10 @@ fn known_configs(owner: &str, configs: &Properties, is_known: fn(&str) -> bool) 
     known
 }
 
-/// Whether a broker config can be set while the broker runs.
-fn is_dynamic(name: &str) -> bool {
+/// Whether a broker config can be set while the broker runs, here or in an older Kafka.
+fn is_known_dynamic(name: &str) -> bool {
     let mut synonyms = TOPIC_CONFIGS.iter().flat_map(|entry| entry.broker_synonyms);
-    synonyms.any(|synonym| synonym.name == name)
-        || (name != "log.cleaner.enable" && CLEANER_CONFIGS.iter().any(|it| it.name == name))
+    synonyms.any(|synonym| synonym.name == name) || is_dynamic(name)
 }
 
 fn tell(topic: &TopicImage, logs: &LogManager) {

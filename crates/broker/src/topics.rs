@@ -101,9 +101,9 @@ pub fn validate_new_topic(
             ),
         ));
     }
+    log_config(config, image, &new_topic.configs)?;
     let partition_count = new_topic.partition_count.unwrap_or(config.num_partitions);
     validate_partition_count(partition_count)?;
-    log_config(config, image, &new_topic.configs)?;
     Ok(TopicImage {
         name: new_topic.name.as_str().into(),
         id: random_topic_id()?,
@@ -188,28 +188,41 @@ pub fn set_topic_configs(
     Ok(())
 }
 
-/// Replaces the dynamic broker configs; topics without a setting of their own follow at once.
+/// Replaces the dynamic broker configs by those of the image that `change` returns. They act at once, on topics that
+/// have no setting of their own too. Kafka's code for a value that is not valid is that of a request which is not.
 pub fn set_broker_configs(
     broker: &Broker,
-    change: impl FnOnce(&Properties) -> Result<Properties, ApiError>,
+    validate_only: bool,
+    change: impl FnOnce(&MetadataImage) -> Result<MetadataImage, ApiError>,
 ) -> Result<(), ApiError> {
-    let _changing = broker.metadata.lock_topics();
-    let (updates, cleaner) = broker.metadata.update(|image| {
-        let configs = change(image.broker_configs())?;
-        let next = image.clone().with_broker_configs(configs);
+    let invalid = |error: String| ApiError::new(ErrorCode::InvalidRequest, error);
+    let checked = |image: &MetadataImage| {
+        let next = change(image)?;
         // Every topic's config must be valid with the new defaults before any of them changes.
         let mut updates = Vec::new();
+        log_config(&broker.config, &next, &Properties::new())
+            .map_err(|error| invalid(error.message))?;
         for topic in next.topics() {
-            updates.push((
-                topic.name.clone(),
-                log_config(&broker.config, &next, &topic.configs)?,
-            ));
+            let log_config =
+                log_config(&broker.config, &next, &topic.configs).map_err(|error| {
+                    invalid(format!("{}, with topic {}", error.message, topic.name))
+                })?;
+            updates.push((topic.name.clone(), log_config));
         }
         let cleaner = broker.config.cleaner_config(next.broker_configs());
-        let cleaner =
-            cleaner.map_err(|error| ApiError::new(ErrorCode::InvalidConfig, error.to_string()))?;
+        let cleaner = cleaner.map_err(|error| invalid(error.to_string()))?;
         Ok::<_, ApiError>((next, (updates, cleaner)))
-    })?;
+    };
+    if validate_only {
+        return checked(&broker.metadata.image()).map(|_| ());
+    }
+    let _changing = broker.metadata.lock_topics();
+    let (updates, cleaner) = broker.metadata.update(checked)?;
+    let image = broker.metadata.image();
+    let expiration_ms = broker
+        .config
+        .producer_id_expiration_ms(image.broker_configs());
+    broker.logs.set_producer_id_expiration_ms(expiration_ms);
     broker.cleaner.update_config(cleaner)?;
     for (name, log_config) in updates {
         for partition in broker.partitions.of_topic(&name) {
@@ -307,6 +320,19 @@ fn validate_partition_count(count: i32) -> Result<(), ApiError> {
     Err(ApiError::new(
         ErrorCode::InvalidPartitions,
         format!("Number of partitions must be between 1 and {MAX_PARTITIONS_PER_TOPIC}: {count}"),
+    ))
+}
+
+/// Refuses every assignment but the one a partition can have here.
+pub fn check_assignment(node_id: i32, replicas: &[i32]) -> Result<(), ApiError> {
+    if replicas == [node_id] {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        ErrorCode::InvalidReplicaAssignment,
+        format!(
+            "A partition cannot be assigned to {replicas:?}: there is one broker, so assign it to [{node_id}]."
+        ),
     ))
 }
 

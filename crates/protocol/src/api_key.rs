@@ -123,6 +123,10 @@ apis! {
     DescribeLogDirs = 35, DescribeLogDirsRequest, 1..=5, Names;
     SaslAuthenticate = 36, SaslAuthenticateRequest, 0..=2, Names;
     CreatePartitions = 37, CreatePartitionsRequest, 0..=3, Names;
+    CreateDelegationToken = 38, CreateDelegationTokenRequest, 1..=3, Names;
+    RenewDelegationToken = 39, RenewDelegationTokenRequest, 1..=2, Names;
+    ExpireDelegationToken = 40, ExpireDelegationTokenRequest, 1..=2, Names;
+    DescribeDelegationToken = 41, DescribeDelegationTokenRequest, 1..=3, Names;
     DeleteGroups = 42, DeleteGroupsRequest, 0..=2, Names;
     ElectLeaders = 43, ElectLeadersRequest, 0..=2, Names;
     IncrementalAlterConfigs = 44, IncrementalAlterConfigsRequest, 0..=1, Names;
@@ -134,8 +138,10 @@ apis! {
     DescribeUserScramCredentials = 50, DescribeUserScramCredentialsRequest, 0..=0, Names;
     AlterUserScramCredentials = 51, AlterUserScramCredentialsRequest, 0..=0, Names;
     DescribeQuorum = 55, DescribeQuorumRequest, 0..=2, Names;
+    UpdateFeatures = 57, UpdateFeaturesRequest, 0..=2, Names;
     DescribeCluster = 60, DescribeClusterRequest, 0..=2, Names;
     DescribeProducers = 61, DescribeProducersRequest, 0..=0, Names;
+    UnregisterBroker = 64, UnregisterBrokerRequest, 0..=0, Names;
     DescribeTransactions = 65, DescribeTransactionsRequest, 0..=0, Names;
     ListTransactions = 66, ListTransactionsRequest, 0..=2, Names;
     ConsumerGroupHeartbeat = 68, ConsumerGroupHeartbeatRequest, 0..=1, State;

@@ -211,6 +211,16 @@ impl LogManager {
         Ok(created)
     }
 
+    /// `producer.id.expiration.ms` as it is now.
+    pub fn producer_id_expiration_ms(&self) -> i64 {
+        self.context.producer_id_expiration_ms()
+    }
+
+    /// Changes `producer.id.expiration.ms`; acts from the next look on.
+    pub fn set_producer_id_expiration_ms(&self, expiration_ms: i64) {
+        self.context.set_producer_id_expiration_ms(expiration_ms);
+    }
+
     /// Raised when key indexes may have to be built.
     pub(crate) fn sealed_signal(&self) -> &Signal {
         &self.context.sealed

@@ -7,7 +7,7 @@
 //!
 //! Versions: 2 flexible. 3 same as 2 (KIP-599 throttling).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lastword_protocol::messages::create_partitions_request::CreatePartitionsTopic;
@@ -28,19 +28,23 @@ pub(crate) async fn handle(
 ) -> Reply {
     let broker = broker.clone();
     let work = move || {
-        let mut seen = HashSet::new();
-        let grow = |topic: &CreatePartitionsTopic| {
-            let outcome = if seen.insert(topic.name.clone()) {
-                grow_one(&broker, topic, request.validate_only)
-            } else {
-                Err(ApiError::new(
+        let mut mentions: HashMap<&str, usize> = HashMap::new();
+        for topic in &request.topics {
+            *mentions.entry(topic.name.as_str()).or_default() += 1;
+        }
+        let mut results = Vec::with_capacity(mentions.len());
+        for topic in &request.topics {
+            // A topic that comes twice has one answer.
+            let outcome = match mentions.remove(topic.name.as_str()) {
+                Some(1) => grow_one(&broker, topic, request.validate_only),
+                Some(_) => Err(ApiError::new(
                     ErrorCode::InvalidRequest,
                     "Duplicate topic name.",
-                ))
+                )),
+                None => continue,
             };
-            result(topic.name.clone(), outcome)
-        };
-        let results = request.topics.iter().map(grow).collect();
+            results.push(result(topic.name.clone(), outcome));
+        }
         message!(CreatePartitionsResponse { results })
     };
     context.reply_blocking(work).await
@@ -63,15 +67,18 @@ fn grow_one(
     }
     if let Some(assignments) = &topic.assignments {
         let added = i64::from(topic.count) - i64::from(present.partition_count);
-        let here = assignments.iter().all(|a| a.broker_ids == [broker.node_id]);
-        if i64::try_from(assignments.len()) != Ok(added) || !here {
+        topics::validate_growth(present, topic.count)?;
+        if i64::try_from(assignments.len()) != Ok(added) {
             return Err(ApiError::new(
                 ErrorCode::InvalidReplicaAssignment,
                 format!(
-                    "The assignment must name broker {} for each of the {added} new partition(s).",
-                    broker.node_id
+                    "{added} new partition(s) need as many assignments, not {}.",
+                    assignments.len()
                 ),
             ));
+        }
+        for assignment in assignments {
+            topics::check_assignment(broker.node_id, &assignment.broker_ids)?;
         }
     }
     if validate_only {

@@ -71,7 +71,7 @@ fn create_all(
             None => create_one(broker, topic, request.validate_only),
         };
         results.push(match outcome {
-            Ok(image) => created(broker, version, &image, request.validate_only),
+            Ok(image) => created(broker, version, &image),
             Err(error) => failed(&topic.name, version, &error),
         });
     }
@@ -83,10 +83,13 @@ fn create_one(
     topic: &CreatableTopic,
     validate_only: bool,
 ) -> Result<TopicImage, ApiError> {
+    // The name and whether it is taken are told first, as Kafka does.
+    let count = partition_count(broker, topic);
+    let configs = configs(topic);
     let new_topic = NewTopic {
         name: topic.name.as_str().to_owned(),
-        partition_count: partition_count(broker, topic)?,
-        configs: configs(topic)?,
+        partition_count: count.clone().unwrap_or(Some(1)),
+        configs: configs.clone().unwrap_or_default(),
     };
     if is_internal(&new_topic.name) {
         return Err(ApiError::new(
@@ -97,8 +100,12 @@ fn create_one(
             ),
         ));
     }
-    if validate_only {
-        return topics::validate_new_topic(&broker.config, &broker.metadata.image(), &new_topic);
+    if validate_only || count.is_err() || configs.is_err() {
+        let image = broker.metadata.image();
+        let validated = topics::validate_new_topic(&broker.config, &image, &new_topic)?;
+        configs?;
+        count?;
+        return Ok(validated);
     }
     topics::create_topic(broker, &new_topic).map(|image| TopicImage::clone(&image))
 }
@@ -125,28 +132,18 @@ fn partition_count(broker: &Broker, topic: &CreatableTopic) -> Result<Option<i32
             "With a manual assignment, partition count and replication factor must be -1.",
         ));
     }
-    let mut numbers: Vec<i32> = topic
-        .assignments
-        .iter()
-        .map(|a| a.partition_index)
-        .collect();
+    let assignments = topic.assignments.iter();
+    let mut numbers: Vec<i32> = assignments.map(|it| it.partition_index).collect();
     numbers.sort_unstable();
-    let consecutive = numbers
-        .iter()
-        .enumerate()
-        .all(|(index, &n)| i32::try_from(index) == Ok(n));
-    let here = topic
-        .assignments
-        .iter()
-        .all(|a| a.broker_ids == [broker.node_id]);
-    if !consecutive || !here {
+    let mut expected = numbers.iter().enumerate();
+    if !expected.all(|(index, &number)| i32::try_from(index) == Ok(number)) {
         return Err(ApiError::new(
             ErrorCode::InvalidReplicaAssignment,
-            format!(
-                "Every partition from 0 on must be assigned to broker {}.",
-                broker.node_id
-            ),
+            "The assignment must name every partition once, from 0 on.",
         ));
+    }
+    for assignment in &topic.assignments {
+        topics::check_assignment(broker.node_id, &assignment.broker_ids)?;
     }
     Ok(i32::try_from(numbers.len()).ok())
 }
@@ -168,12 +165,7 @@ fn configs(topic: &CreatableTopic) -> Result<Properties, ApiError> {
     Ok(properties)
 }
 
-fn created(
-    broker: &Broker,
-    version: i16,
-    topic: &TopicImage,
-    validate_only: bool,
-) -> CreatableTopicResult {
+fn created(broker: &Broker, version: i16, topic: &TopicImage) -> CreatableTopicResult {
     let mut result = message!(CreatableTopicResult {
         name: StrBytes::from(&*topic.name)
     });
@@ -193,7 +185,7 @@ fn created(
                 .collect(),
         );
     }
-    if version >= 7 && !validate_only {
+    if version >= 7 {
         result.topic_id = Uuid::from_bytes(topic.id.0);
     }
     result

@@ -7,9 +7,9 @@
 use std::sync::Arc;
 
 use lastword_protocol::messages::{DescribeAclsRequest, DescribeAclsResponse};
-use lastword_protocol::{ErrorCode, StrBytes, message};
+use lastword_protocol::{ErrorCode, message};
 
-use super::{Reply, RequestContext};
+use super::{NO_AUTHORIZER, Reply, RequestContext};
 use crate::broker::Broker;
 
 pub(crate) async fn handle(
@@ -19,6 +19,6 @@ pub(crate) async fn handle(
 ) -> Reply {
     context.reply(&message!(DescribeAclsResponse {
         error_code: ErrorCode::SecurityDisabled.code(),
-        error_message: Some(StrBytes::from("No Authorizer is configured.")),
+        error_message: Some(NO_AUTHORIZER.into()),
     }))
 }

@@ -2,8 +2,8 @@
 //!
 //! Behaviour:
 //! - Resources: a topic (2) and this broker (4, by its node id, or "" for the default of all
-//!   brokers, which lists the dynamic settings alone). Client metrics (16) and groups (32) exist but
-//!   have no settings. Others are INVALID_REQUEST.
+//!   brokers, which lists what was set dynamically for all), client metrics (16) and groups (32). Others are
+//!   INVALID_REQUEST.
 //! - `configuration_keys` selects by name; names that do not exist are left out.
 //! - Every value says where it comes from; synonyms and documentation on request.
 //!
@@ -19,10 +19,12 @@ use lastword_protocol::messages::{DescribeConfigsRequest, DescribeConfigsRespons
 use lastword_protocol::{ErrorCode, StrBytes, message};
 use lastword_storage::config::ConfigType;
 
-use super::{Reply, RequestContext, config_resource};
+use super::config_resource::{self, Resource};
+use super::{Reply, RequestContext};
 use crate::broker::Broker;
-use crate::configs::{self, ConfigSource, ConfigView};
+use crate::configs::{self, ConfigView};
 use crate::error_map::ApiError;
+use crate::metadata::validate_topic_name;
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
@@ -62,6 +64,7 @@ fn describe(
         Ok(views) => {
             let wanted = |view: &ConfigView| match &resource.configuration_keys {
                 None => true,
+                Some(keys) if keys.is_empty() => true,
                 Some(keys) => keys.iter().any(|key| key.as_str() == view.name),
             };
             result.configs = views
@@ -80,29 +83,20 @@ fn describe(
 
 fn find(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<ConfigView>, ApiError> {
     let name = resource.resource_name.as_str();
-    match resource.resource_type {
-        config_resource::TOPIC => {
-            crate::metadata::validate_topic_name(name)?;
+    if let (config_resource::TOPIC, name) = (resource.resource_type, name) {
+        validate_topic_name(name)?;
+    }
+    match Resource::find(broker, resource.resource_type, name)? {
+        Resource::Topic(name) => {
             let image = broker.metadata.image();
             let topic = image
                 .topic(name)
                 .ok_or(ErrorCode::UnknownTopicOrPartition)?;
             Ok(configs::topic_configs(broker, &topic.configs))
         }
-        config_resource::BROKER if name.is_empty() => {
-            let mut views = configs::broker_configs(broker);
-            views.retain(|view| view.source == ConfigSource::DynamicBroker);
-            Ok(views)
-        }
-        config_resource::BROKER => {
-            config_resource::check_broker(broker, name)?;
-            Ok(configs::broker_configs(broker))
-        }
-        config_resource::CLIENT_METRICS | config_resource::GROUP => Ok(Vec::new()),
-        other => Err(ApiError::new(
-            ErrorCode::InvalidRequest,
-            format!("Resource type {other} has no configs here: use topics (2) or brokers (4)."),
-        )),
+        Resource::Broker => Ok(configs::broker_configs(broker)),
+        Resource::AllBrokers => Ok(configs::default_broker_configs(broker)),
+        Resource::Owned(owner, name) => Ok(configs::owned_configs(broker, owner, name)),
     }
 }
 

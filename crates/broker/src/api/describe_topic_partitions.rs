@@ -4,10 +4,12 @@
 //! - Topics by name, in order; no names means all topics.
 //! - An answer has at most `max.request.partition.size.limit` partitions and then a cursor: the
 //!   topic and partition to go on with.
-//! - A cursor's topic that is gone is skipped; other unknown names are UNKNOWN_TOPIC_OR_PARTITION.
+//! - Of all topics, a cursor's topic that is gone is skipped. A cursor that names none of the topics asked for is
+//!   INVALID_REQUEST. Unknown names are UNKNOWN_TOPIC_OR_PARTITION.
 
 use std::sync::Arc;
 
+use lastword_protocol::messages::describe_topic_partitions_request::TopicRequest;
 use lastword_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
@@ -31,6 +33,13 @@ pub(crate) async fn handle(
         Some(cursor) => (cursor.topic_name.as_str(), cursor.partition_index.max(0)),
         None => ("", 0),
     };
+    if let Some(cursor) = &request.cursor {
+        let names_topic = |topic: &TopicRequest| topic.name == cursor.topic_name;
+        let is_known = request.topics.is_empty() || request.topics.iter().any(names_topic);
+        if !is_known || cursor.partition_index < 0 {
+            return context.reply(&refused(request.topics));
+        }
+    }
     let limit = usize::try_from(request.response_partition_limit)
         .unwrap_or(0)
         .max(1);
@@ -89,6 +98,20 @@ fn unknown(name: StrBytes) -> DescribeTopicPartitionsResponseTopic {
         error_code: code.code(),
         is_internal: is_internal(&name),
         name: Some(name),
+        topic_authorized_operations: TOPIC_OPERATIONS,
+    })
+}
+
+/// What a cursor that names no topic of the request, or no partition, is answered with.
+fn refused(topics: Vec<TopicRequest>) -> DescribeTopicPartitionsResponse {
+    let topics = topics.into_iter().map(|topic| {
+        message!(DescribeTopicPartitionsResponseTopic {
+            error_code: ErrorCode::InvalidRequest.code(),
+            name: Some(topic.name),
+        })
+    });
+    message!(DescribeTopicPartitionsResponse {
+        topics: topics.collect()
     })
 }
 

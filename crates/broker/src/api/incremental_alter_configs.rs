@@ -2,8 +2,8 @@
 //!
 //! Behaviour:
 //! - Per config: set (0), delete (1), append to (2) or subtract from (3) a list.
-//! - Each resource succeeds or fails on its own, whole. The same config twice in a resource is
-//!   INVALID_REQUEST; append and subtract on something that is no list is INVALID_CONFIG.
+//! - Each resource succeeds or fails on its own, whole. One that comes twice is not changed. The same config twice in
+//!   a resource is INVALID_REQUEST; append and subtract on something that is no list is INVALID_CONFIG.
 //!
 //! Versions: 1 flexible (KIP-339).
 
@@ -18,9 +18,10 @@ use lastword_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 use lastword_protocol::{ErrorCode, StrBytes, message};
-use lastword_storage::config::{ConfigEntry, ConfigType, TOPIC_CONFIGS};
 
-use super::{Reply, RequestContext, config_resource};
+use super::alter_configs::{ONCE, twice};
+use super::config_resource::{self, Resource};
+use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
 use crate::metadata::Properties;
@@ -37,16 +38,14 @@ pub(crate) async fn handle(
 ) -> Reply {
     let broker = broker.clone();
     let work = move || {
-        let mut seen = HashSet::new();
+        let names = request.resources.iter();
+        let twice = twice(names.map(|it| (it.resource_type, it.resource_name.as_str())));
         let respond = |resource: &AlterConfigsResource| {
-            let fresh = seen.insert((resource.resource_type, resource.resource_name.clone()));
-            let outcome = if fresh {
-                alter(&broker, resource, request.validate_only)
+            let name = resource.resource_name.as_str();
+            let outcome = if twice.contains(&(resource.resource_type, name)) {
+                Err(ApiError::new(ErrorCode::InvalidRequest, ONCE))
             } else {
-                Err(ApiError::new(
-                    ErrorCode::InvalidRequest,
-                    "Each resource can come only once.",
-                ))
+                alter(&broker, resource, request.validate_only)
             };
             let error = outcome.err();
             message!(AlterConfigsResourceResponse {
@@ -82,22 +81,21 @@ fn alter(
         ));
     }
     let name = resource.resource_name.as_str();
-    config_resource::alter(
-        broker,
-        resource.resource_type,
-        name,
-        validate_only,
-        |present| {
-            let mut next = present.clone();
-            for config in &resource.configs {
-                apply(&mut next, config)?;
-            }
-            Ok(next)
-        },
-    )
+    let found = Resource::find(broker, resource.resource_type, name)?;
+    config_resource::alter(broker, found, validate_only, |present| {
+        let mut next = present.clone();
+        for config in &resource.configs {
+            apply(found, &mut next, config)?;
+        }
+        Ok(next)
+    })
 }
 
-fn apply(properties: &mut Properties, config: &AlterableConfig) -> Result<(), ApiError> {
+fn apply(
+    resource: Resource<'_>,
+    properties: &mut Properties,
+    config: &AlterableConfig,
+) -> Result<(), ApiError> {
     let name = config.name.as_str();
     if config.config_operation == DELETE {
         properties.remove(name);
@@ -111,7 +109,7 @@ fn apply(properties: &mut Properties, config: &AlterableConfig) -> Result<(), Ap
     };
     let next = match config.config_operation {
         SET => value.to_owned(),
-        APPEND | SUBTRACT => edit_list(properties, config.config_operation, name, value)?,
+        APPEND | SUBTRACT => edit_list(resource, properties, config, value)?,
         other => {
             return Err(ApiError::new(
                 ErrorCode::InvalidRequest,
@@ -124,30 +122,20 @@ fn apply(properties: &mut Properties, config: &AlterableConfig) -> Result<(), Ap
 }
 
 fn edit_list(
+    resource: Resource<'_>,
     properties: &Properties,
-    operation: i8,
-    name: &str,
+    config: &AlterableConfig,
     value: &str,
 ) -> Result<String, ApiError> {
-    let is_named = |entry: &&ConfigEntry| {
-        entry.name == name
-            || entry
-                .broker_synonyms
-                .iter()
-                .any(|synonym| synonym.name == name)
-    };
-    let entry = TOPIC_CONFIGS.iter().find(is_named);
-    let Some(entry) = entry.filter(|entry| entry.kind == ConfigType::List) else {
+    let name = config.name.as_str();
+    if !resource.has_list(name) {
         return Err(ApiError::new(
             ErrorCode::InvalidConfig,
             format!("Can't append to or subtract from {name}: it is not a list."),
         ));
-    };
-    let present = properties
-        .get(name)
-        .map(String::as_str)
-        .or(entry.default)
-        .unwrap_or_default();
+    }
+    let default = resource.entry(name).and_then(|entry| entry.default);
+    let present = properties.get(name).map(String::as_str).or(default);
     let items = |text: &str| -> Vec<String> {
         text.split(',')
             .map(str::trim)
@@ -155,10 +143,11 @@ fn edit_list(
             .map(str::to_owned)
             .collect()
     };
-    let mut next = items(present);
+    let mut next = items(present.unwrap_or_default());
     for item in items(value) {
-        next.retain(|other| *other != item);
-        if operation == APPEND {
+        if config.config_operation == SUBTRACT {
+            next.retain(|other| *other != item);
+        } else if !next.contains(&item) {
             next.push(item);
         }
     }

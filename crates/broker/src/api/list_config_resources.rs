@@ -1,50 +1,63 @@
 //! ListConfigResources (key 74), versions 0-1.
 //!
 //! Behaviour:
-//! - Lists the resources that can have configs: topics and this broker. There are no client-metrics
-//!   subscriptions and no group configs.
+//! - Lists what can have configs, by type: topics, this broker and its loggers; and what has some: client-metrics
+//!   subscriptions and groups. No types means all; another type is UNSUPPORTED_VERSION (35).
 //!
-//! Versions: 0 client metrics only (KIP-714), so always empty. 1 by type (KIP-1142).
+//! Versions: 0 client metrics only (KIP-714). 1 by type (KIP-1142).
 
 use std::sync::Arc;
 
 use lastword_protocol::messages::list_config_resources_response::ConfigResource;
 use lastword_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
-use lastword_protocol::{StrBytes, message};
+use lastword_protocol::{ErrorCode, StrBytes, message};
 
-use super::{Reply, RequestContext, config_resource};
+use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
+use super::{Reply, RequestContext};
 use crate::broker::Broker;
+use crate::metadata::ConfigOwner;
+
+const KINDS: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
     context: &RequestContext,
     request: ListConfigResourcesRequest,
 ) -> Reply {
-    let wanted = |resource_type: i8| {
-        context.api_version >= 1
-            && (request.resource_types.is_empty()
-                || request.resource_types.contains(&resource_type))
-    };
-    let resource = |resource_type: i8, name: &str| {
-        message!(ConfigResource {
-            resource_name: StrBytes::from(name),
-            resource_type
-        })
+    let (version, asked) = (context.api_version, &request.resource_types);
+    if asked.iter().any(|kind| !KINDS.contains(kind)) {
+        return context.reply(&message!(ListConfigResourcesResponse {
+            error_code: ErrorCode::UnsupportedVersion.code()
+        }));
+    }
+    let wanted = |kind: i8| match version {
+        0 => kind == CLIENT_METRICS,
+        _ => asked.is_empty() || asked.contains(&kind),
     };
     let mut config_resources = Vec::new();
-    if wanted(config_resource::TOPIC) {
-        let image = broker.metadata.image();
-        config_resources.extend(
-            image
-                .topics()
-                .map(|t| resource(config_resource::TOPIC, &t.name)),
-        );
+    let mut list = |kind: i8, name: &str| {
+        if wanted(kind) {
+            let mut resource = message!(ConfigResource {
+                resource_name: StrBytes::from(name)
+            });
+            if version >= 1 {
+                resource.resource_type = kind;
+            }
+            config_resources.push(resource);
+        }
+    };
+    let image = broker.metadata.image();
+    let node_id = broker.node_id.to_string();
+    for (name, _) in image.owners(ConfigOwner::Group) {
+        list(GROUP, name);
     }
-    if wanted(config_resource::BROKER) {
-        config_resources.push(resource(
-            config_resource::BROKER,
-            &broker.node_id.to_string(),
-        ));
+    for (name, _) in image.owners(ConfigOwner::ClientMetrics) {
+        list(CLIENT_METRICS, name);
+    }
+    list(BROKER_LOGGER, &node_id);
+    list(BROKER, &node_id);
+    for topic in image.topics() {
+        list(TOPIC, &topic.name);
     }
     context.reply(&message!(ListConfigResourcesResponse { config_resources }))
 }

@@ -101,11 +101,15 @@ async fn by_name(
             }
         }
     };
-    message!(MetadataResponseTopic {
+    let mut response = message!(MetadataResponseTopic {
         error_code: code.code(),
         is_internal: is_internal(&name),
         name: Some(name),
-    })
+    });
+    if with_operations {
+        response.topic_authorized_operations = TOPIC_OPERATIONS;
+    }
+    response
 }
 
 /// Creates a topic as `num.partitions` says, or finds that somebody else just did.

@@ -8,17 +8,20 @@
 
 use std::sync::Arc;
 
-use lastword_protocol::message;
 use lastword_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use lastword_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
 use lastword_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+use lastword_protocol::{ErrorCode, message};
 
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
 use crate::partition::LEADER_EPOCH;
+
+/// The client does not know the epoch. A lower one is older than any, as in Kafka.
+const NO_EPOCH: i32 = -1;
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
@@ -59,6 +62,9 @@ fn end_offset(
     asked: &OffsetForLeaderPartition,
 ) -> Result<(i32, i64), ApiError> {
     let partition = broker.partitions.find(topic, asked.partition)?;
+    if asked.current_leader_epoch < NO_EPOCH {
+        return Err(ErrorCode::FencedLeaderEpoch.into());
+    }
     partition.check_leader_epoch(asked.current_leader_epoch)?;
     if asked.leader_epoch == LEADER_EPOCH {
         // The engine knows an epoch once it has records; a consumer asks before that, too.

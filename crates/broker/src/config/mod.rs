@@ -21,7 +21,7 @@ use thiserror::Error;
 pub use consumer_groups::ConsumerGroupSettings;
 pub use listener::Listener;
 pub use properties::parse_properties;
-pub use table::{BROKER_CONFIGS, BrokerConfigEntry};
+pub use table::{BROKER_CONFIGS, BrokerConfigEntry, Update};
 
 use crate::metadata::Properties;
 
@@ -235,6 +235,27 @@ impl BrokerConfig {
         CleanerConfig::from_broker_properties(&self.with_dynamic(dynamic))
     }
 
+    /// `max.connections` and `max.connections.per.ip` as they are in force.
+    pub fn connection_limits(&self, dynamic: &Properties) -> (usize, usize) {
+        let most_per_ip = self.max_connections_per_ip;
+        (
+            dynamic_or(dynamic, "max.connections", self.max_connections),
+            dynamic_or(dynamic, "max.connections.per.ip", most_per_ip),
+        )
+    }
+
+    /// `producer.id.expiration.ms` as it is in force.
+    pub fn producer_id_expiration_ms(&self, dynamic: &Properties) -> i64 {
+        let fixed = self.producer_id_expiration_ms;
+        dynamic_or(dynamic, "producer.id.expiration.ms", fixed)
+    }
+
+    /// `num.recovery.threads.per.data.dir` as it is in force: a dynamic value acts at the next start.
+    pub fn recovery_threads(&self, dynamic: &Properties) -> usize {
+        let fixed = self.recovery_threads;
+        dynamic_or(dynamic, "num.recovery.threads.per.data.dir", fixed).max(1)
+    }
+
     fn with_dynamic<'a>(&'a self, dynamic: &Properties) -> Cow<'a, Properties> {
         if dynamic.is_empty() {
             return Cow::Borrowed(&self.properties);
@@ -252,6 +273,12 @@ impl BrokerConfig {
     pub(crate) fn listen_address(&self) -> String {
         format!("{}:{}", self.listener.host, self.listener.port)
     }
+}
+
+/// A dynamic number, or what was set at the start.
+fn dynamic_or<T: std::str::FromStr>(dynamic: &Properties, name: &str, fixed: T) -> T {
+    let set = dynamic.get(name).and_then(|text| text.trim().parse().ok());
+    set.unwrap_or(fixed)
 }
 
 fn group_settings(values: &Values<'_>) -> Result<GroupSettings, ConfigError> {
@@ -332,14 +359,7 @@ impl Values<'_> {
 
     fn long(&self, name: &str) -> Result<i64, ConfigError> {
         let (entry, text) = self.entry_and_text(name)?;
-        let value: i64 = text
-            .parse()
-            .map_err(|_| ConfigError::new(name, &text, "is not a whole number"))?;
-        if value < entry.min || value > entry.max {
-            let reason = format!("must be between {} and {}", entry.min, entry.max);
-            return Err(ConfigError::new(name, &text, reason));
-        }
-        Ok(value)
+        entry.number(&text)
     }
 
     fn int(&self, name: &str) -> Result<i32, ConfigError> {
@@ -355,12 +375,8 @@ impl Values<'_> {
     }
 
     fn boolean(&self, name: &str) -> Result<bool, ConfigError> {
-        let (_, text) = self.entry_and_text(name)?;
-        match text.to_ascii_lowercase().as_str() {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err(ConfigError::new(name, &text, "is neither true nor false")),
-        }
+        let (entry, text) = self.entry_and_text(name)?;
+        entry.boolean(&text)
     }
 
     fn optional_text(&self, name: &str) -> Option<String> {
@@ -375,6 +391,10 @@ impl Values<'_> {
 fn check_names(properties: &BTreeMap<String, String>) -> Result<Vec<String>, ConfigError> {
     let mut ignored = Vec::new();
     for (name, value) in properties {
+        if BrokerConfigEntry::find(name).is_some_and(|entry| entry.update == Update::Idle) {
+            ignored.push(name.clone());
+            continue;
+        }
         if is_effective(name) {
             continue;
         }
@@ -396,6 +416,11 @@ fn check_names(properties: &BTreeMap<String, String>) -> Result<Vec<String>, Con
         return Err(ConfigError::new(name, value, reason));
     }
     Ok(ignored)
+}
+
+/// Whether the name means something here or in Kafka.
+pub fn is_known(name: &str) -> bool {
+    is_effective(name) || table::is_ignored(name) || table::is_refused(name)
 }
 
 fn is_effective(name: &str) -> bool {

@@ -2,6 +2,19 @@
 
 use lastword_storage::config::ConfigType::{self, Boolean, Int, List, Long, Text};
 
+use super::ConfigError;
+
+/// When a config of the broker can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Before the broker starts.
+    AtStart,
+    /// While it runs.
+    AtOnce,
+    /// At any time, without effect: it means nothing on one broker.
+    Idle,
+}
+
 /// One config of the broker.
 #[derive(Clone, Copy, Debug)]
 pub struct BrokerConfigEntry {
@@ -15,6 +28,8 @@ pub struct BrokerConfigEntry {
     pub min: i64,
     /// The largest valid number.
     pub max: i64,
+    /// When it can be set.
+    pub update: Update,
     /// One line for users.
     pub doc: &'static str,
 }
@@ -23,6 +38,39 @@ impl BrokerConfigEntry {
     /// The config of this name.
     pub fn find(name: &str) -> Option<&'static BrokerConfigEntry> {
         BROKER_CONFIGS.iter().find(|entry| entry.name == name)
+    }
+
+    /// Whether this is a valid value.
+    pub fn check(&self, text: &str) -> Result<(), ConfigError> {
+        match self.kind {
+            ConfigType::Int | ConfigType::Long => self.number(text).map(|_| ()),
+            ConfigType::Boolean => self.boolean(text).map(|_| ()),
+            ConfigType::Text | ConfigType::List | ConfigType::Double => Ok(()),
+        }
+    }
+
+    pub(super) fn number(&self, text: &str) -> Result<i64, ConfigError> {
+        let text = text.trim();
+        let value: i64 = text
+            .parse()
+            .map_err(|_| ConfigError::new(self.name, text, "is not a whole number"))?;
+        if value < self.min || value > self.max {
+            let reason = format!("must be between {} and {}", self.min, self.max);
+            return Err(ConfigError::new(self.name, text, reason));
+        }
+        Ok(value)
+    }
+
+    pub(super) fn boolean(&self, text: &str) -> Result<bool, ConfigError> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(ConfigError::new(
+                self.name,
+                text,
+                "is neither true nor false",
+            )),
+        }
     }
 }
 
@@ -41,7 +89,33 @@ const fn entry(
         default,
         min,
         max,
+        update: Update::AtStart,
         doc,
+    }
+}
+
+const fn dynamic(entry: BrokerConfigEntry) -> BrokerConfigEntry {
+    BrokerConfigEntry {
+        update: Update::AtOnce,
+        ..entry
+    }
+}
+
+const fn idle(
+    name: &'static str,
+    kind: ConfigType,
+    default: &'static str,
+    range: (i64, i64),
+) -> BrokerConfigEntry {
+    BrokerConfigEntry {
+        update: Update::Idle,
+        ..entry(
+            name,
+            kind,
+            default,
+            range,
+            "Accepted for the sake of tools; without effect on a single broker of this kind.",
+        )
     }
 }
 
@@ -56,11 +130,13 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("add.partitions.to.txn.retry.backoff.ms", Int, "20", POSITIVE, "How often it asks meanwhile."),
     entry("advertised.listeners", Text, "", ANY, "Where clients are told to connect."),
     entry("auto.create.topics.enable", Boolean, "true", ANY, "Whether a topic is created when a client asks for its metadata."),
+    idle("background.threads", Int, "10", POSITIVE),
     entry("broker.id", Int, "1", NOT_NEGATIVE, "The older name of node.id."),
     entry("broker.rack", Text, "", ANY, "The rack of this broker, for clients."),
     entry("connections.max.idle.ms", Long, "600000", ANY, "A connection without requests for this long is closed; negative for never."),
     entry("delete.topic.enable", Boolean, "true", ANY, "Whether topics can be deleted."),
     entry("fetch.max.bytes", Int, "57671680", (1024, INT_MAX), "Largest answer to one fetch request."),
+    idle("follower.replication.throttled.rate", Long, "9223372036854775807", (0, i64::MAX)),
     entry("group.consumer.assignment.interval.ms", Int, "1000", NOT_NEGATIVE, "Shortest time between two target assignments of a consumer group."),
     entry("group.consumer.assignors", List, "uniform,range", ANY, "The server-side assignors of consumer groups, the default first."),
     entry("group.consumer.heartbeat.interval.ms", Int, "5000", POSITIVE, "How often members of consumer groups send heartbeats."),
@@ -80,25 +156,30 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("group.max.size", Int, "2147483647", POSITIVE, "Most members of a group."),
     entry("group.min.session.timeout.ms", Int, "6000", POSITIVE, "Shortest session timeout a member may ask for."),
     entry("lastword.insecure.listen", Boolean, "false", ANY, "Allows a listener that is not on a loopback address, without authentication."),
+    idle("leader.replication.throttled.rate", Long, "9223372036854775807", (0, i64::MAX)),
     entry("listeners", Text, "PLAINTEXT://127.0.0.1:9092", ANY, "The address to listen on."),
     entry("log.dir", Text, "", ANY, "The data directory, when log.dirs is not set."),
     entry("log.dirs", Text, "lastword-data", ANY, "The data directory; one."),
     entry("log.retention.check.interval.ms", Long, "300000", (1, i64::MAX), "How often retention is applied."),
-    entry("max.connections", Int, "10000", NOT_NEGATIVE, "Most connections."),
-    entry("max.connections.per.ip", Int, "1000", NOT_NEGATIVE, "Most connections from one address."),
+    dynamic(entry("max.connections", Int, "10000", NOT_NEGATIVE, "Most connections.")),
+    dynamic(entry("max.connections.per.ip", Int, "1000", NOT_NEGATIVE, "Most connections from one address.")),
     entry("max.decompressed.message.bytes", Int, "134217728", POSITIVE, "Largest decompressed batch that is accepted or cleaned."),
     entry("max.incremental.fetch.session.cache.slots", Int, "1000", NOT_NEGATIVE, "Most incremental fetch sessions."),
     entry("max.request.partition.size.limit", Int, "2000", POSITIVE, "Most partitions in one answer to DescribeTopicPartitions."),
     entry("node.id", Int, "1", NOT_NEGATIVE, "The id of this broker."),
+    idle("num.io.threads", Int, "8", POSITIVE),
+    idle("num.network.threads", Int, "3", POSITIVE),
     entry("num.partitions", Int, "1", POSITIVE, "Partitions of a topic that is created without a number."),
-    entry("num.recovery.threads.per.data.dir", Int, "2", POSITIVE, "Threads that recover logs at start-up."),
+    idle("num.replica.fetchers", Int, "1", POSITIVE),
+    dynamic(entry("num.recovery.threads.per.data.dir", Int, "2", POSITIVE, "Threads that recover logs at start-up.")),
     entry("offset.metadata.max.bytes", Int, "4096", NOT_NEGATIVE, "Longest metadata of a committed offset."),
     entry("offsets.retention.check.interval.ms", Long, "600000", (1, i64::MAX), "How often expired offsets are looked for."),
     entry("offsets.retention.minutes", Int, "10080", POSITIVE, "How long the offsets of an empty group are kept."),
     entry("offsets.topic.num.partitions", Int, "50", POSITIVE, "Partitions of __consumer_offsets, when it is created."),
     entry("offsets.topic.segment.bytes", Int, "104857600", (1 << 20, INT_MAX), "Segment size of __consumer_offsets."),
-    entry("producer.id.expiration.ms", Int, "86400000", POSITIVE, "How long an idle producer's sequence numbers are remembered."),
+    dynamic(entry("producer.id.expiration.ms", Int, "86400000", POSITIVE, "How long an idle producer's sequence numbers are remembered.")),
     entry("queued.max.request.bytes", Long, "-1", ANY, "Bytes of requests in work over all connections; -1 for 128 MiB."),
+    idle("replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807", (0, i64::MAX)),
     entry("socket.request.max.bytes", Int, "104857600", (1024, INT_MAX), "Largest request."),
     entry("transaction.abort.timed.out.transaction.cleanup.interval.ms", Int, "10000", POSITIVE, "How often transactions that have been open for too long are looked for and aborted."),
     entry("transaction.max.timeout.ms", Int, "900000", POSITIVE, "Longest transaction timeout a producer may ask for."),
@@ -115,7 +196,6 @@ const IGNORED: &[&str] = &[
     "alter.config.policy.class.name",
     "auto.include.jmx.reporter",
     "auto.leader.rebalance.enable",
-    "background.threads",
     "broker.heartbeat.interval.ms",
     "broker.id.generation.enable",
     "broker.session.timeout.ms",
@@ -138,10 +218,7 @@ const IGNORED: &[&str] = &[
     "log.message.format.version",
     "max.connection.creation.rate",
     "max.connections.per.ip.overrides",
-    "num.io.threads",
-    "num.network.threads",
     "num.replica.alter.log.dirs.threads",
-    "num.replica.fetchers",
     "offsets.commit.required.acks",
     "offsets.commit.timeout.ms",
     "offsets.load.buffer.size",

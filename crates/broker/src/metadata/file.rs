@@ -4,6 +4,7 @@
 //! after a crash the file is the old one or the new one. Kafka ignores it; without it a data
 //! directory is taken over with what Kafka's metadata log says (see `takeover`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use lastword_storage::Dir;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::image::{MetadataImage, Properties, TopicImage};
+use super::image::{ConfigOwner, MetadataImage, Properties, TopicImage};
 
 /// The file's name in the log directory.
 pub const METADATA_FILE_NAME: &str = "lastword-metadata.json";
@@ -51,6 +52,12 @@ struct Document {
     next_producer_id: i64,
     #[serde(default)]
     broker_configs: Properties,
+    #[serde(default, skip_serializing_if = "Properties::is_empty")]
+    default_broker_configs: Properties,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    client_metrics: BTreeMap<String, Properties>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    groups: BTreeMap<String, Properties>,
     topics: Vec<Topic>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     deleting: Vec<Topic>,
@@ -99,7 +106,7 @@ impl MetadataFile {
                 document.version
             )));
         }
-        Ok(Some(MetadataImage::from_parts(
+        let image = MetadataImage::from_parts(
             document
                 .topics
                 .into_iter()
@@ -112,15 +119,35 @@ impl MetadataFile {
                 .map(read_topic)
                 .collect::<Result<_, _>>()?,
             document.next_producer_id,
-        )))
+        )
+        .with_default_broker_configs(document.default_broker_configs);
+        let owned = [
+            (ConfigOwner::ClientMetrics, document.client_metrics),
+            (ConfigOwner::Group, document.groups),
+        ];
+        let owned = owned.into_iter().flat_map(|(owner, all)| {
+            all.into_iter()
+                .map(move |(name, configs)| (owner, name, configs))
+        });
+        Ok(Some(owned.fold(image, |image, (owner, name, configs)| {
+            image.with_owned_configs(owner, &name, configs)
+        })))
     }
 
     /// Makes the image durable.
     pub fn store(&self, image: &MetadataImage) -> Result<(), MetadataFileError> {
+        let owned = |owner| {
+            let all = image.owners(owner);
+            all.map(|(name, configs)| (name.to_owned(), configs.clone()))
+                .collect()
+        };
         let document = Document {
             version: FORMAT_VERSION,
             next_producer_id: image.next_producer_id(),
-            broker_configs: image.broker_configs().clone(),
+            broker_configs: image.own_broker_configs().clone(),
+            default_broker_configs: image.default_broker_configs().clone(),
+            client_metrics: owned(ConfigOwner::ClientMetrics),
+            groups: owned(ConfigOwner::Group),
             topics: image.topics().map(|topic| write_topic(topic)).collect(),
             deleting: image
                 .deleting()

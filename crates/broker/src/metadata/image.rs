@@ -11,6 +11,15 @@ use lastword_record::TopicId;
 /// Config names and values as a client set them.
 pub type Properties = BTreeMap<String, String>;
 
+/// What has configs besides topics and brokers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigOwner {
+    /// A client-metrics subscription (KIP-714).
+    ClientMetrics,
+    /// A group (KIP-848), which need not exist.
+    Group,
+}
+
 /// One topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicImage {
@@ -29,7 +38,11 @@ pub struct TopicImage {
 pub struct MetadataImage {
     topics: BTreeMap<Arc<str>, Arc<TopicImage>>,
     names_by_id: HashMap<TopicId, Arc<str>>,
+    /// Those of this broker, those of all brokers, and the first over the second.
+    own_broker_configs: Properties,
+    default_broker_configs: Properties,
     broker_configs: Properties,
+    owned_configs: BTreeMap<(ConfigOwner, String), Properties>,
     deleting: Vec<Arc<TopicImage>>,
     next_producer_id: i64,
 }
@@ -58,9 +71,32 @@ impl MetadataImage {
             .map(|(_, topic)| topic)
     }
 
-    /// Dynamic broker configs.
+    /// Dynamic broker configs in force: this broker's own over those of all brokers.
     pub fn broker_configs(&self) -> &Properties {
         &self.broker_configs
+    }
+
+    /// Dynamic configs of this broker alone.
+    pub fn own_broker_configs(&self) -> &Properties {
+        &self.own_broker_configs
+    }
+
+    /// Dynamic configs of all brokers.
+    pub fn default_broker_configs(&self) -> &Properties {
+        &self.default_broker_configs
+    }
+
+    /// What was set for a group or a client-metrics subscription.
+    pub fn owned_configs(&self, owner: ConfigOwner, name: &str) -> Option<&Properties> {
+        self.owned_configs.get(&(owner, name.to_owned()))
+    }
+
+    /// Everything of this kind for which something was set, by name.
+    pub fn owners(&self, owner: ConfigOwner) -> impl Iterator<Item = (&str, &Properties)> {
+        self.owned_configs
+            .iter()
+            .filter(move |((kind, _), _)| *kind == owner)
+            .map(|((_, name), configs)| (name.as_str(), configs))
     }
 
     /// Topics that are gone for clients while their files may still be there.
@@ -98,9 +134,37 @@ impl MetadataImage {
         self
     }
 
-    /// This image with other broker configs.
+    /// This image with other configs of this broker.
     pub fn with_broker_configs(mut self, configs: Properties) -> MetadataImage {
-        self.broker_configs = configs;
+        self.own_broker_configs = configs;
+        self.merge_broker_configs()
+    }
+
+    /// This image with other configs of all brokers.
+    pub fn with_default_broker_configs(mut self, configs: Properties) -> MetadataImage {
+        self.default_broker_configs = configs;
+        self.merge_broker_configs()
+    }
+
+    fn merge_broker_configs(mut self) -> MetadataImage {
+        self.broker_configs = self.default_broker_configs.clone();
+        self.broker_configs.extend(self.own_broker_configs.clone());
+        self
+    }
+
+    /// This image with other configs of a group or a client-metrics subscription; none take it away.
+    pub fn with_owned_configs(
+        mut self,
+        owner: ConfigOwner,
+        name: &str,
+        configs: Properties,
+    ) -> MetadataImage {
+        let key = (owner, name.to_owned());
+        if configs.is_empty() {
+            self.owned_configs.remove(&key);
+        } else {
+            self.owned_configs.insert(key, configs);
+        }
         self
     }
 
@@ -118,11 +182,11 @@ impl MetadataImage {
         next_producer_id: i64,
     ) -> MetadataImage {
         let image = MetadataImage {
-            broker_configs,
             deleting: deleting.into_iter().map(Arc::new).collect(),
             next_producer_id,
             ..MetadataImage::default()
         };
+        let image = image.with_broker_configs(broker_configs);
         topics.into_iter().fold(image, MetadataImage::with_topic)
     }
 }

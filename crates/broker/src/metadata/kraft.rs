@@ -313,10 +313,9 @@ impl Replay {
         let State {
             topics,
             mut topic_configs,
-            mut cluster_configs,
+            cluster_configs,
             node_configs,
         } = self.state;
-        cluster_configs.extend(node_configs);
         let topics = topics.into_iter().map(|(id, (name, partition_count))| {
             let configs = topic_configs.remove(&name).unwrap_or_default();
             TopicImage {
@@ -326,7 +325,8 @@ impl Replay {
                 configs,
             }
         });
-        MetadataImage::from_parts(topics.collect(), cluster_configs, Vec::new(), 0)
+        MetadataImage::from_parts(topics.collect(), node_configs, Vec::new(), 0)
+            .with_default_broker_configs(cluster_configs)
     }
 }
 

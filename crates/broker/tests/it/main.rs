@@ -2,6 +2,7 @@
 
 mod client;
 
+mod admin;
 mod compacted_topics;
 mod connections;
 mod fetch_waits;

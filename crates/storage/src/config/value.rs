@@ -79,6 +79,12 @@ impl fmt::Display for Value {
 }
 
 impl ConfigEntry {
+    /// A value as Kafka shows it: `0.50` is `0.5`. What is not valid is shown as it is.
+    pub fn canonical(&self, text: &str) -> String {
+        self.parse(text)
+            .map_or_else(|_| text.to_owned(), |value| value.to_string())
+    }
+
     /// Checks a value without using it.
     pub fn validate(&self, text: &str) -> Result<(), ConfigError> {
         self.parse(text).map(|_| ())

@@ -9,7 +9,7 @@
 //! moments. Nothing is taken under either.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use lastword_record::{Decompressor, TopicPartition};
@@ -45,7 +45,7 @@ pub(crate) struct DirectoryContext {
     pub latencies: Arc<Latencies>,
     pub visibility: Option<Visibility>,
     pub max_decompressed_bytes: usize,
-    pub producer_id_expiration_ms: i64,
+    producer_id_expiration_ms: AtomicI64,
     /// Appends of clients are refused while fewer bytes than this are free.
     pub min_free_bytes: u64,
     offline: OnceLock<String>,
@@ -72,13 +72,24 @@ impl DirectoryContext {
             latencies: Arc::default(),
             visibility,
             max_decompressed_bytes,
-            producer_id_expiration_ms,
+            producer_id_expiration_ms: AtomicI64::new(producer_id_expiration_ms),
             min_free_bytes,
             offline: OnceLock::new(),
             is_low_on_space: AtomicBool::new(false),
             log_start_offsets: Mutex::default(),
             scratches: Mutex::default(),
         }
+    }
+
+    /// `producer.id.expiration.ms`.
+    pub fn producer_id_expiration_ms(&self) -> i64 {
+        self.producer_id_expiration_ms.load(Ordering::Relaxed)
+    }
+
+    /// Acts from the next look on.
+    pub fn set_producer_id_expiration_ms(&self, expiration_ms: i64) {
+        self.producer_id_expiration_ms
+            .store(expiration_ms, Ordering::Relaxed);
     }
 
     /// Why the directory is offline, if it is.

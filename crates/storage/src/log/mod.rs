@@ -267,7 +267,7 @@ impl Log {
 
     /// What the cleaner must keep of each producer that has not expired.
     pub fn producer_pins(&self, now_ms: i64) -> HashMap<i64, ProducerPin> {
-        let expiration_ms = self.context.producer_id_expiration_ms;
+        let expiration_ms = self.context.producer_id_expiration_ms();
         lock(&self.writer).producers.pins(now_ms, expiration_ms)
     }
 
@@ -325,7 +325,7 @@ impl Log {
 
     /// Forgets producers that have been silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&self, now_ms: i64) -> usize {
-        let expiration_ms = self.context.producer_id_expiration_ms;
+        let expiration_ms = self.context.producer_id_expiration_ms();
         lock(&self.writer).producers.expire(now_ms, expiration_ms)
     }
 

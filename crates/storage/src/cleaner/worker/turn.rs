@@ -135,7 +135,7 @@ impl Shared {
     /// An empty batch stays for its producer's sake, and a marker for that batch's: when the last producer has expired,
     /// both may go, also if nobody writes to the log again.
     fn with_expiry_of_producers(&self, log: &Log, cleaned: &Cleaned) -> DeleteHorizon {
-        let expiration_ms = self.manager.config().producer_id_expiration_ms;
+        let expiration_ms = self.manager.producer_id_expiration_ms();
         let last_ms = match cleaned.stats.batches_emptied {
             0 => None,
             _ => log

@@ -35,7 +35,7 @@ impl Loader<'_> {
                 snapshot.entries,
                 snapshot.offset,
                 self.now_ms(),
-                self.context.producer_id_expiration_ms,
+                self.context.producer_id_expiration_ms(),
             ),
             None => ProducerStateManager::new(first_offset),
         };
@@ -46,7 +46,7 @@ impl Loader<'_> {
         }
         producers.advance_to(log_end_offset);
         producers.on_high_watermark(log_end_offset);
-        producers.expire(self.now_ms(), self.context.producer_id_expiration_ms);
+        producers.expire(self.now_ms(), self.context.producer_id_expiration_ms());
         Ok(producers)
     }
 
