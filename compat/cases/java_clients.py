@@ -99,6 +99,11 @@ def java_admin_groups(context):
     context.java("admin_groups", context.create_topic(partitions=2), context.topic("group"))
 
 
+@case("java_admin_surface")
+def java_admin_surface(context):
+    context.java("admin_surface", context.create_topic())
+
+
 @case("java_refusals")
 def java_refusals(context):
     compacted = context.create_topic("compacted", configs={"cleanup.policy": "compact"})

@@ -260,13 +260,13 @@ class Connection:
         return offset
 
 
-def wait_for_leader(address: tuple[str, int], topic: str, partitions: int, seconds: float) -> None:
-    """Real Kafka answers CreateTopics a moment before it leads the partitions."""
+def wait_for_leader(address: tuple[str, int], topic: str, partitions: int | None, seconds: float) -> None:
+    """Real Kafka answers CreateTopics a moment before it leads the partitions. None for any number of them."""
     end = time.monotonic() + seconds
     while True:
         with Connection(address) as connection:
             error, found = connection.metadata([topic])["topics"].get(topic, (3, {}))
-            if not error and len(found) == partitions and all(
+            if not error and len(found) == (partitions or len(found)) and all(
                     code == 0 and leader >= 0 for code, leader in found.values()):
                 return
         if time.monotonic() > end:

@@ -24,6 +24,7 @@ public final class Driver {
         Map.entry("admin_log_dirs", AdminCases::logDirs),
         Map.entry("admin_groups", AdminCases::groups),
         Map.entry("group_migration", Groups::migration),
+        Map.entry("admin_surface", AdminSurface::run),
         Map.entry("refusals", Refusals::run),
         Map.entry("ledger", Ledger::run),
         Map.entry("transactions", Transactions::commitAndAbort),
@@ -36,6 +37,7 @@ public final class Driver {
         Map.entry("transactions_dump", Transactions::dumpCommitted),
         Map.entry("bank_write", Bank::write),
         Map.entry("bank_read", Bank::read),
+        Map.entry("wire_probe", WireProbe::run),
         Map.entry("streams_count", StreamsCase::count));
 
     private Driver() {
