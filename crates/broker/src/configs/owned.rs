@@ -49,16 +49,21 @@ const fn of_group(
     name: &'static str,
     broker_synonyms: &'static [BrokerSynonym],
     default: &'static str,
+    validator: Validator,
     doc: &'static str,
 ) -> ConfigEntry {
     ConfigEntry {
         broker_synonyms,
-        ..entry(name, ConfigType::Int, default, Validator::AtLeast(1), doc)
+        ..entry(name, ConfigType::Int, default, validator, doc)
     }
 }
 
 const SESSION_TIMEOUT: &[BrokerSynonym] = &[BrokerSynonym {
     name: "group.consumer.session.timeout.ms",
+    unit: 1,
+}];
+const ASSIGNMENT_INTERVAL: &[BrokerSynonym] = &[BrokerSynonym {
+    name: "group.consumer.assignment.interval.ms",
     unit: 1,
 }];
 const HEARTBEAT_INTERVAL: &[BrokerSynonym] = &[BrokerSynonym {
@@ -68,9 +73,11 @@ const HEARTBEAT_INTERVAL: &[BrokerSynonym] = &[BrokerSynonym {
 
 #[rustfmt::skip]
 const GROUP: &[ConfigEntry] = &[
-    of_group("consumer.heartbeat.interval.ms", HEARTBEAT_INTERVAL, "5000",
+    of_group("consumer.assignment.interval.ms", ASSIGNMENT_INTERVAL, "1000", Validator::AtLeast(0),
+        "Shortest time between two target assignments of a group of the consumer protocol."),
+    of_group("consumer.heartbeat.interval.ms", HEARTBEAT_INTERVAL, "5000", Validator::AtLeast(1),
         "How often a member of the consumer protocol sends a heartbeat."),
-    of_group("consumer.session.timeout.ms", SESSION_TIMEOUT, "45000",
+    of_group("consumer.session.timeout.ms", SESSION_TIMEOUT, "45000", Validator::AtLeast(1),
         "How long a member of the consumer protocol may be silent before it is taken out of the group."),
 ];
 
@@ -78,6 +85,11 @@ const GROUP: &[ConfigEntry] = &[
 type Limits = (&'static str, (&'static str, i64), (&'static str, i64));
 
 const GROUP_LIMITS: &[Limits] = &[
+    (
+        "consumer.assignment.interval.ms",
+        ("group.consumer.min.assignment.interval.ms", 0),
+        ("group.consumer.max.assignment.interval.ms", 15_000),
+    ),
     (
         "consumer.heartbeat.interval.ms",
         ("group.consumer.min.heartbeat.interval.ms", 5_000),

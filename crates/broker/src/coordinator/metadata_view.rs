@@ -1,17 +1,18 @@
-//! What group machines see of topics: a view of the metadata, made when somebody asks and kept until
+//! What group machines see of topics and of settings of single groups: a view of the metadata, made when somebody asks and kept until
 //! topics change.
 //!
 //! Versions ascend and are milliseconds of the clock where they can be, so that they go on ascending
 //! after a restart. Two requests that make the view at once make the same but for its version; the
 //! later one stays.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use lastword_coordinator::{MetadataView, TopicId, TopicView};
+use lastword_coordinator::{GroupOverrides, MetadataView, TopicId, TopicView};
 
 use crate::broker::Broker;
-use crate::metadata::MetadataImage;
+use crate::metadata::{ConfigOwner, MetadataImage};
 
 /// The latest view, with the image it was made from.
 #[derive(Default)]
@@ -56,6 +57,22 @@ fn make(broker: &Broker, image: &MetadataImage, last_version: i64) -> MetadataVi
         version,
         topics,
         broker.config.rack.clone(),
-        Default::default(),
+        overrides(image),
     )
+}
+
+/// What was set for single groups.
+fn overrides(image: &MetadataImage) -> BTreeMap<String, GroupOverrides> {
+    let groups = image.owners(ConfigOwner::Group);
+    groups
+        .map(|(name, configs)| {
+            let number = |config: &str| configs.get(config)?.trim().parse().ok();
+            let overrides = GroupOverrides {
+                session_timeout_ms: number("consumer.session.timeout.ms"),
+                heartbeat_interval_ms: number("consumer.heartbeat.interval.ms"),
+                assignment_interval_ms: number("consumer.assignment.interval.ms"),
+            };
+            (name.to_owned(), overrides)
+        })
+        .collect()
 }

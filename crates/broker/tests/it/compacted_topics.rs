@@ -166,11 +166,11 @@ async fn the_cleaners_configs_change_while_the_broker_runs() {
     for (name, value, expected) in [
         ("lastword.cleaner.latency.target.ms", "0", None),
         ("lastword.cleaner.order", "benefit", None),
-        ("log.cleaner.threads", "-1", Some(ErrorCode::InvalidConfig)),
+        ("log.cleaner.threads", "-1", Some(ErrorCode::InvalidRequest)),
         (
             "lastword.cleaner.order",
             "age",
-            Some(ErrorCode::InvalidConfig),
+            Some(ErrorCode::InvalidRequest),
         ),
         (
             "log.cleaner.enable",

@@ -1,14 +1,17 @@
+use std::time::Instant;
+
 use lastword_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use lastword_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use lastword_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
 };
 use lastword_protocol::messages::{
-    DescribeConfigsRequest, IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
+    ConsumerGroupHeartbeatRequest, DescribeConfigsRequest, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, ListConfigResourcesRequest,
 };
 use lastword_protocol::{ErrorCode, StrBytes, message};
 
-use crate::client::{Client, TestBroker};
+use crate::client::{Client, DEADLINE, TestBroker};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -346,4 +349,39 @@ async fn groups_and_subscriptions_with_configs_are_listed_and_outlive_a_restart(
     assert_eq!(unknown, (ErrorCode::UnsupportedVersion.code(), Vec::new()));
     set(&mut client, (GROUP, "g"), session, None).await;
     assert_eq!(list(&mut client, 1, vec![GROUP]).await, (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_groups_own_heartbeat_interval_is_what_its_members_are_told() {
+    let broker = TestBroker::start(&[("offsets.topic.num.partitions", "1")]).await;
+    let mut client = broker.connect().await;
+    client.create("t").await;
+    let heartbeat = "consumer.heartbeat.interval.ms";
+    set(&mut client, (GROUP, "g"), heartbeat, Some("9000")).await;
+    for (group, expected) in [("g", 9000), ("h", 5000)] {
+        let request = message!(ConsumerGroupHeartbeatRequest {
+            group_id: group.into(),
+            member_id: "member-1".into(),
+            rebalance_timeout_ms: 60_000,
+            subscribed_topic_names: Some(vec!["t".into()]),
+            topic_partitions: Some(Vec::new()),
+        });
+        let deadline = Instant::now() + DEADLINE;
+        let response = loop {
+            let response = client.call(&request, 1).await;
+            // The topic of the offsets is made when it is first needed.
+            if response.error_code != ErrorCode::CoordinatorNotAvailable.code()
+                && response.error_code != ErrorCode::CoordinatorLoadInProgress.code()
+                && response.error_code != ErrorCode::NotCoordinator.code()
+            {
+                break response;
+            }
+            assert!(Instant::now() < deadline, "{response:?}");
+            client
+                .call(&message!(FindCoordinatorRequest { key: group.into() }), 2)
+                .await;
+        };
+        let found = (response.error_code, response.heartbeat_interval_ms);
+        assert_eq!(found, (0, expected), "{group}");
+    }
 }
