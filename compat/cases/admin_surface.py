@@ -11,7 +11,7 @@ from harness.wire import wait_for_leader
 TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
 SETTINGS = {"node.id": 1, "num.partitions": 3, "log.retention.hours": 48, "log.cleaner.threads": 1,
-            "offsets.topic.num.partitions": 4}
+            "offsets.topic.num.partitions": 4, "transaction.state.log.num.partitions": 4}
 UNSUPPORTED_VERSION, INVALID_REQUEST = 35, 42
 
 
@@ -437,10 +437,12 @@ def created_configs(answer):
 
 
 # Configs with another default on purpose, or another value because the two are started differently. Kafka sets
-# min.insync.replicas for all brokers itself when it formats a directory with eligible leader replicas.
+# min.insync.replicas for all brokers itself when it formats a directory with eligible leader replicas. Two that can be
+# set on a running Kafka are read at the start here.
 OTHER_DEFAULTS = {
     "advertised.listeners", "broker.id", "listeners", "log.dir", "log.dirs", "max.connections",
-    "max.connections.per.ip", "min.insync.replicas", "node.id",
+    "max.connections.per.ip", "min.insync.replicas", "node.id", "group.coordinator.rebalance.protocols",
+    "group.consumer.assignment.interval.ms", "transaction.partition.verification.enable",
 }
 
 

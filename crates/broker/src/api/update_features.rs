@@ -18,13 +18,17 @@ use crate::dispatch::SERVED;
 use crate::error_map::ApiError;
 use crate::features::features;
 
+/// Upgrade, safe downgrade, unsafe downgrade.
+const UPGRADE_TYPES: std::ops::RangeInclusive<i8> = 1..=3;
+
 pub(crate) async fn handle(
     _broker: &Arc<Broker>,
     context: &RequestContext,
     request: UpdateFeaturesRequest,
 ) -> Reply {
     let version = context.api_version;
-    let refused = request.feature_updates.iter().find_map(refuse);
+    let mut updates = request.feature_updates.iter();
+    let refused = updates.find_map(|update| refuse(version, update));
     let mut response = UpdateFeaturesResponse::default();
     if let Some(error) = refused {
         response.error_code = error.code.code();
@@ -43,8 +47,15 @@ pub(crate) async fn handle(
     context.reply(&response)
 }
 
-fn refuse(update: &FeatureUpdateKey) -> Option<ApiError> {
+fn refuse(version: i16, update: &FeatureUpdateKey) -> Option<ApiError> {
     let (name, level) = (update.feature.as_str(), update.max_version_level);
+    if version >= 1 && !UPGRADE_TYPES.contains(&update.upgrade_type) {
+        let text = format!(
+            "Update type {} of {name} is not known.",
+            update.upgrade_type
+        );
+        return Some(ApiError::new(ErrorCode::InvalidUpdateVersion, text));
+    }
     let known = features(SERVED).into_iter().find(|it| it.name == name);
     let text = match known.map(|feature| feature.max_level) {
         Some(in_force) if in_force == level => return None,

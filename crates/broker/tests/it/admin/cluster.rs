@@ -167,19 +167,25 @@ async fn no_broker_but_this_one_is_registered_and_it_stays() {
 }
 
 #[tokio::test]
-async fn a_feature_that_is_not_known_cannot_be_updated() {
+async fn a_feature_keeps_its_level_and_an_unknown_one_has_none() {
     let broker = TestBroker::start(&[]).await;
     let mut client = broker.connect().await;
+    let refused = ErrorCode::InvalidUpdateVersion.code();
     for version in 0..=2 {
-        let request = message!(UpdateFeaturesRequest {
-            feature_updates: vec![message!(FeatureUpdateKey {
-                feature: "beauty".into(),
-                max_version_level: 1,
-            })],
-        });
-        let response = client.call(&request, version).await;
-        let code = ErrorCode::InvalidUpdateVersion.code();
-        assert_eq!(response.error_code, code);
-        assert!(response.error_message.is_some());
+        for (feature, max_version_level, code) in [
+            ("beauty", 1, refused),
+            ("transaction.version", 1, refused),
+            ("transaction.version", 2, 0),
+        ] {
+            let request = message!(UpdateFeaturesRequest {
+                feature_updates: vec![message!(FeatureUpdateKey {
+                    feature: feature.into(),
+                    max_version_level,
+                })],
+            });
+            let response = client.call(&request, version).await;
+            let found = (response.error_code, response.error_message.is_some());
+            assert_eq!(found, (code, code != 0), "{feature} {max_version_level}");
+        }
     }
 }
