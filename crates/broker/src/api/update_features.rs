@@ -29,7 +29,9 @@ pub(crate) async fn handle(
     let version = context.api_version;
     let mut updates = request.feature_updates.iter();
     let refused = updates.find_map(|update| refuse(version, update));
-    let mut response = UpdateFeaturesResponse::default();
+    let mut response = message!(UpdateFeaturesResponse {
+        error_message: None
+    });
     if let Some(error) = refused {
         response.error_code = error.code.code();
         response.error_message = Some(StrBytes::from(error.message.as_str()));
