@@ -206,11 +206,11 @@ def check_topic(context, broker, lines: Lines, exactly_once: bool) -> list[str]:
     return found
 
 
-@case("connect_distributed", seconds=240)
+@case("connect_distributed", seconds=300)
 def connect_distributed(context):
     distributed(context, exactly_once=False)
 
 
-@case("connect_exactly_once", seconds=240)
+@case("connect_exactly_once", seconds=300)
 def connect_exactly_once(context):
     distributed(context, exactly_once=True)
