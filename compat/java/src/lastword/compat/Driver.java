@@ -38,6 +38,7 @@ public final class Driver {
         Map.entry("bank_write", Bank::write),
         Map.entry("bank_read", Bank::read),
         Map.entry("wire_probe", WireProbe::run),
+        Map.entry("transaction_walk", TransactionWalk::run),
         Map.entry("streams_count", StreamsCase::count));
 
     private Driver() {
