@@ -64,6 +64,17 @@ impl Operation {
     }
 }
 
+/// Whether a producer that was told this will not write here, so that its guard can be forgotten.
+pub(crate) fn is_final(error: TransactionError) -> bool {
+    matches!(
+        error,
+        TransactionError::InvalidProducerIdMapping
+            | TransactionError::InvalidProducerEpoch
+            | TransactionError::InvalidTxnState
+            | TransactionError::TransactionAbortable
+    )
+}
+
 /// Asks the coordinator about partitions; the answers are in their order.
 pub(crate) async fn ask(
     broker: &Arc<Broker>,

@@ -235,13 +235,17 @@ async fn try_to_open(
     let mut is_too_early = false;
     for ((place, partition), error) in asked.into_iter().zip(errors) {
         let guard = openings.get(&place).and_then(|guard| guard.clone().ok());
+        let guard = guard.flatten();
+        let (id, log) = (producer.producer_id, partition.log());
         is_too_early |= match error {
             Some(error) => error == TransactionError::ConcurrentTransactions,
-            None => {
-                let (id, epoch) = (producer.producer_id, producer.producer_epoch);
-                !partition.log().is_verified(id, epoch, guard.flatten())
-            }
+            None => !log.is_verified(id, producer.producer_epoch, guard),
         };
+        if let Some(guard) = guard
+            && error.is_some_and(verification::is_final)
+        {
+            log.abandon_verification(id, guard);
+        }
         if let Some(error) = error {
             openings.insert(place, Err(verification_error(operation, error)));
         }

@@ -117,7 +117,7 @@ async fn submit(
         });
         let guard = guard.map_err(|error| storage_code(&error).code())?;
         let mut refused = None;
-        if guard.is_some() {
+        if let Some(guard) = guard {
             let producer = Producer {
                 transactional_id: &request.transactional_id,
                 producer_id,
@@ -129,6 +129,10 @@ async fn submit(
             }];
             let errors = verification::ask(broker, operation, &producer, opened).await;
             refused = errors.into_iter().flatten().next();
+            if refused.is_some_and(verification::is_final) {
+                let log = shard.partition().log();
+                log.abandon_verification(producer_id, guard);
+            }
         }
         let (error, is_too_early) = match refused {
             Some(error) => (error, error == TransactionError::ConcurrentTransactions),

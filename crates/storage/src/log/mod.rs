@@ -187,6 +187,12 @@ impl Log {
         begun.map_err(append::producer_error)
     }
 
+    /// The coordinator has refused: nothing will be written under the guard.
+    pub fn abandon_verification(&self, producer_id: i64, guard: VerificationGuard) {
+        let mut writer = lock(&self.writer);
+        writer.producers.abandon_verification(producer_id, guard);
+    }
+
     /// Whether a guard still holds: no marker has ended the transaction since it was handed out.
     pub fn is_verified(
         &self,

@@ -219,6 +219,12 @@ impl ProducerStateManager {
         Ok(Some(self.verifications.begin(opening, now_ms)))
     }
 
+    /// The coordinator has refused: forgets the guard, so that producers which nobody knows leave
+    /// nothing behind.
+    pub fn abandon_verification(&mut self, producer_id: i64, guard: VerificationGuard) {
+        self.verifications.abandon(producer_id, guard);
+    }
+
     /// Whether a transactional batch may be written under the guard that was handed out before
     /// its transaction was verified: the transaction is open, or nothing has ended it since.
     pub fn is_verified(

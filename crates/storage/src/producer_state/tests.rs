@@ -329,6 +329,17 @@ fn a_verification_that_leads_nowhere_expires() {
 }
 
 #[test]
+fn a_guard_that_was_refused_is_forgotten_but_not_a_newer_one() {
+    let mut manager = ProducerStateManager::new(0);
+    let first = manager.begin_verification(opening(1, 0, 0), 0).unwrap();
+    manager.abandon_verification(1, first.unwrap());
+    assert!(!manager.is_verified(1, 0, first));
+    let second = manager.begin_verification(opening(1, 0, 0), 0).unwrap();
+    manager.abandon_verification(1, first.unwrap());
+    assert!(manager.is_verified(1, 0, second));
+}
+
+#[test]
 fn a_producer_whose_epoch_is_over_cannot_begin_to_open_a_transaction() {
     let mut manager = ProducerStateManager::new(0);
     manager.apply(&batch(1, 3, 0, 0, 1), None);

@@ -106,6 +106,13 @@ impl Verifications {
         Ok(())
     }
 
+    /// The producer will not write here under this guard.
+    pub(super) fn abandon(&mut self, producer_id: i64, guard: VerificationGuard) {
+        if self.is_in_force(producer_id, guard) {
+            self.end(producer_id);
+        }
+    }
+
     /// The first batch or a marker is in the log.
     pub(super) fn end(&mut self, producer_id: i64) {
         self.by_producer.remove(&producer_id);
