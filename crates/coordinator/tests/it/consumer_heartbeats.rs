@@ -11,15 +11,15 @@ fn the_first_member_gets_every_partition_at_once() {
     let reply = machine.beat(&joining("a", &["orders"]));
     assert_eq!(reply.error, None);
     assert_eq!(reply.member_id.as_deref(), Some("a"));
-    assert_eq!(reply.member_epoch, 1);
+    assert_eq!(reply.member_epoch, 2);
     assert_eq!(reply.heartbeat_interval_ms, 5_000);
     assert_eq!(
         reply.assignment,
         Some(partitions(&[("orders", &[0, 1, 2])]))
     );
     assert_eq!(machine.consumer_group().state, GroupState::Stable);
-    let reply = machine.beat(&beat("a", 1));
-    assert_eq!((reply.member_epoch, reply.assignment), (1, None));
+    let reply = machine.beat(&beat("a", 2));
+    assert_eq!((reply.member_epoch, reply.assignment), (2, None));
 }
 
 #[test]
@@ -30,18 +30,18 @@ fn a_partition_is_given_to_another_only_when_its_owner_has_let_go() {
     assert_eq!(joined.assignment, Some(Partitions::new()));
     assert_eq!(machine.consumer_group().state, GroupState::Reconciling);
     // `a` is told to give one up, and stays at its epoch until it has.
-    let told = machine.beat(&beat("a", 1));
-    assert_eq!(told.member_epoch, 1);
+    let told = machine.beat(&beat("a", 2));
+    assert_eq!(told.member_epoch, 2);
     let kept = told.assignment.unwrap();
     assert_eq!(kept.values().map(|it| it.len()).sum::<usize>(), 1);
     let waiting = machine.beat(&beat("b", joined.member_epoch));
     assert_eq!(waiting.assignment, None);
     let done = machine.beat(&ConsumerHeartbeatRequest {
         owned: Some(kept.clone()),
-        ..beat("a", 1)
+        ..beat("a", 2)
     });
-    assert_eq!((done.member_epoch, done.assignment), (2, None));
-    let given = machine.beat(&beat("b", 2)).assignment.unwrap();
+    assert_eq!((done.member_epoch, done.assignment), (3, None));
+    let given = machine.beat(&beat("b", 3)).assignment.unwrap();
     assert_ne!(given, kept);
     assert_eq!(given.values().map(|it| it.len()).sum::<usize>(), 1);
     assert_eq!(machine.consumer_group().state, GroupState::Stable);
@@ -66,7 +66,7 @@ fn what_could_not_be_stored_has_not_happened() {
     let before = machine.consumer_group();
     machine.hold = true;
     let joined = machine.consumer_heartbeat(&joining("b", &["orders"]));
-    let told = machine.consumer_heartbeat(&beat("a", 1));
+    let told = machine.consumer_heartbeat(&beat("a", 2));
     machine.release(Err(AppendError::NotEnoughReplicas));
     for ticket in [joined, told] {
         let error = machine.consumer_reply(ticket).error;
@@ -127,7 +127,7 @@ fn wrong_epochs_are_fenced_but_for_one_whose_answer_may_be_lost() {
     assert_eq!((reply.error, reply.member_epoch), (None, a.epoch));
     let all = partitions(&[("orders", &[0, 1])]);
     assert_eq!(machine.beat_error(&behind(all)), fenced);
-    let stranger = machine.beat(&beat("x", 1));
+    let stranger = machine.beat(&beat("x", 2));
     assert_eq!(stranger.error, Some(GroupError::UnknownMemberId));
     assert!(stranger.error_message.unwrap().contains("x"));
 }
@@ -262,10 +262,10 @@ fn a_silent_member_is_removed_when_its_session_ends() {
     let mut machine = Machine::with_topics(&[("orders", 1)]);
     machine.beat(&joining("a", &["orders"]));
     machine.advance(44_999);
-    assert_eq!(machine.beat_error(&beat("a", 1)), None);
+    assert_eq!(machine.beat_error(&beat("a", 2)), None);
     machine.advance(45_000);
     assert_eq!(
-        machine.beat_error(&beat("a", 1)),
+        machine.beat_error(&beat("a", 2)),
         Some(GroupError::UnknownMemberId)
     );
 }
@@ -278,19 +278,19 @@ fn a_member_that_does_not_let_go_is_removed_when_its_rebalance_timeout_ends() {
         ..joining("a", &["orders"])
     });
     machine.beat(&joining("b", &["orders"]));
-    machine.beat(&beat("a", 1));
+    machine.beat(&beat("a", 2));
     for _ in 0..4 {
         machine.advance(5_000);
         let owned = Some(partitions(&[("orders", &[0, 1])]));
         machine.beat(&ConsumerHeartbeatRequest {
             owned,
-            ..beat("a", 1)
+            ..beat("a", 2)
         });
-        machine.beat(&beat("b", 2));
+        machine.beat(&beat("b", 3));
     }
     let members = machine.consumer_group().members;
     assert_eq!(members.len(), 1, "{members:?}");
-    machine.beat(&beat("b", 2));
+    machine.beat(&beat("b", 3));
     assert_eq!(
         machine.consumer_group().members[0].assignment[0].partitions,
         [0, 1]
@@ -311,17 +311,17 @@ fn a_new_subscription_starts_an_epoch_and_takes_the_old_topic_at_once() {
     a.beat(&mut machine);
     let reply = machine.beat(&ConsumerHeartbeatRequest {
         topic_names: Some(vec!["bills".to_owned()]),
-        ..beat("a", 1)
+        ..beat("a", 2)
     });
     assert_eq!(
         (reply.member_epoch, reply.assignment),
-        (1, Some(Partitions::new()))
+        (2, Some(Partitions::new()))
     );
     let reply = machine.beat(&ConsumerHeartbeatRequest {
         owned: Some(Partitions::new()),
-        ..beat("a", 1)
+        ..beat("a", 2)
     });
-    assert_eq!(reply.member_epoch, 2);
+    assert_eq!(reply.member_epoch, 3);
     assert_eq!(reply.assignment, Some(partitions(&[("bills", &[0])])));
 }
 
@@ -359,12 +359,12 @@ fn targets_are_not_computed_more_often_than_the_interval_says() {
     let reply = machine.beat(&joining("b", &["orders"]));
     assert_eq!(
         (reply.member_epoch, reply.assignment),
-        (1, Some(Partitions::new()))
+        (2, Some(Partitions::new()))
     );
     assert_eq!(machine.consumer_group().state, GroupState::Assigning);
     machine.advance(1_000);
-    machine.beat(&beat("b", 1));
-    assert_eq!(machine.consumer_group().assignment_epoch, 2);
+    machine.beat(&beat("b", 2));
+    assert_eq!(machine.consumer_group().assignment_epoch, 3);
 }
 
 #[test]
@@ -443,22 +443,22 @@ fn commits_are_fenced_by_epochs_but_for_partitions_held_since() {
         let ticket = machine.commit(request);
         machine.commit_error(ticket)
     };
-    assert_eq!(commit(&mut machine, "a", 1, 0), None);
+    assert_eq!(commit(&mut machine, "a", 2, 0), None);
     let mut both = [a, Consumer::new(joining("b", &["orders"]))];
     settle(&mut machine, &mut both);
     let [a, b] = &both;
-    assert_eq!((a.epoch, b.epoch), (2, 2));
+    assert_eq!((a.epoch, b.epoch), (3, 3));
     let of = |consumer: &Consumer| *consumer.owned.values().next().unwrap().first().unwrap();
-    // `a` has its partition since epoch 1, so a late commit is still its own.
-    assert_eq!(commit(&mut machine, "a", 1, of(a)), None);
+    // `a` has its partition since epoch 2, so a late commit is still its own.
+    assert_eq!(commit(&mut machine, "a", 2, of(a)), None);
     let stale = Some(GroupError::StaleMemberEpoch);
-    assert_eq!(commit(&mut machine, "a", 1, of(b)), stale);
-    assert_eq!(commit(&mut machine, "b", 1, of(b)), stale);
-    assert_eq!(commit(&mut machine, "a", 3, of(a)), stale);
+    assert_eq!(commit(&mut machine, "a", 2, of(b)), stale);
+    assert_eq!(commit(&mut machine, "b", 2, of(b)), stale);
+    assert_eq!(commit(&mut machine, "a", 4, of(a)), stale);
     let unknown = Some(GroupError::UnknownMemberId);
     assert_eq!(commit(&mut machine, "x", 2, 0), unknown);
     assert_eq!(commit(&mut machine, "", -1, 0), unknown);
-    let mut old = commit_request("a", 2, 7);
+    let mut old = commit_request("a", 3, 7);
     old.api_version = 8;
     let ticket = machine.commit(old);
     assert_eq!(

@@ -32,7 +32,7 @@ fn the_topics_whose_whole_names_match_are_assigned() {
     ] {
         let mut machine = Machine::with_topics(&topics);
         let reply = machine.beat(&matching("a", regex));
-        assert_eq!((reply.error, reply.member_epoch), (None, 1), "{regex}");
+        assert_eq!((reply.error, reply.member_epoch), (None, 2), "{regex}");
         let wanted: Partitions = wanted
             .into_iter()
             .flat_map(|name| partitions(&[(name, &[0])]))

@@ -65,14 +65,14 @@ async fn members_join_are_described_and_outlive_a_restart() {
     create_topic(&broker, "orders", 2).await;
     let mut client = broker.connect().await;
     let first = client.call(&joining("a", "orders"), 1).await;
-    assert_eq!((first.error_code, first.member_epoch), (0, 1));
+    assert_eq!((first.error_code, first.member_epoch), (0, 2));
     assert_eq!(first.heartbeat_interval_ms, 5_000);
     assert_eq!(assigned(&first), Some(vec![0, 1]));
     let second = client.call(&joining("b", "orders"), 1).await;
     assert_eq!(assigned(&second), Some(Vec::new()));
-    let told = client.call(&beat("a", 1), 1).await;
+    let told = client.call(&beat("a", 2), 1).await;
     let kept = assigned(&told).unwrap();
-    let mut given_up = beat("a", 1);
+    let mut given_up = beat("a", 2);
     given_up.topic_partitions = Some(
         told.assignment
             .unwrap()
@@ -88,8 +88,8 @@ async fn members_join_are_described_and_outlive_a_restart() {
             })
             .collect(),
     );
-    assert_eq!(client.call(&given_up, 1).await.member_epoch, 2);
-    let given = assigned(&client.call(&beat("b", 2), 1).await).unwrap();
+    assert_eq!(client.call(&given_up, 1).await.member_epoch, 3);
+    let given = assigned(&client.call(&beat("b", 3), 1).await).unwrap();
     assert_eq!((kept.len(), given.len()), (1, 1));
     assert_ne!(kept, given);
 
@@ -99,7 +99,7 @@ async fn members_join_are_described_and_outlive_a_restart() {
         (group.error_code, group.group_state.as_str()),
         (0, "Stable")
     );
-    assert_eq!((group.group_epoch, group.assignment_epoch), (2, 2));
+    assert_eq!((group.group_epoch, group.assignment_epoch), (3, 3));
     assert_eq!(group.assignor_name.as_str(), "uniform");
     assert_eq!(group.members.len(), 2);
     assert_eq!(group.members[0].member_type, 1);
@@ -115,7 +115,7 @@ async fn members_join_are_described_and_outlive_a_restart() {
     let mut client = broker.connect().await;
     assert_eq!(describe_loaded(&mut client).await, before);
     // The members go on where they were.
-    assert_eq!(client.call(&beat("a", 2), 1).await.error_code, 0);
+    assert_eq!(client.call(&beat("a", 3), 1).await.error_code, 0);
     broker.server.stop().await.unwrap();
 }
 
@@ -134,10 +134,10 @@ async fn partitions_that_are_added_are_assigned_with_the_next_heartbeat() {
         timeout_ms: 10_000,
     });
     assert_eq!(client.call(&grow, 3).await.results[0].error_code, 0);
-    let reply = client.call(&beat("a", 1), 1).await;
+    let reply = client.call(&beat("a", 2), 1).await;
     assert_eq!(
         (reply.member_epoch, assigned(&reply)),
-        (2, Some(vec![0, 1, 2]))
+        (3, Some(vec![0, 1, 2]))
     );
     broker.server.stop().await.unwrap();
 }
@@ -155,10 +155,10 @@ async fn offsets_of_a_consumer_group_are_fenced_by_member_epochs() {
         request
     };
     for (member, epoch, version, wanted) in [
-        ("a", 1, 9, 0),
-        ("a", 2, 9, 113),
-        ("x", 1, 9, 25),
-        ("a", 1, 8, 35),
+        ("a", 2, 9, 0),
+        ("a", 3, 9, 113),
+        ("x", 2, 9, 25),
+        ("a", 2, 8, 35),
         ("", -1, 9, 25),
     ] {
         let response = client.call(&commit_as(member, epoch), version).await;
@@ -179,10 +179,10 @@ async fn offsets_of_a_consumer_group_are_fenced_by_member_epochs() {
         })
     };
     for (member, epoch, wanted) in [
-        (Some("a"), 1, 0),
+        (Some("a"), 2, 0),
         (None, -1, 0),
-        (Some("a"), 2, 113),
-        (Some("x"), 1, 25),
+        (Some("a"), 3, 113),
+        (Some("x"), 2, 25),
     ] {
         let response = client.call(&fetch_as(member, epoch), 9).await;
         assert_eq!(response.groups[0].error_code, wanted, "{member:?} {epoch}");

@@ -94,4 +94,12 @@ mod tests {
         );
         assert_eq!(metadata_hash(["missing"], &view), 0);
     }
+
+    #[test]
+    fn a_hash_from_a_log_of_kafka_4_3_is_found_again() {
+        let id = TopicId(0xb06c0ba3b0da48d4986e0002fca8a756_u128.to_be_bytes());
+        let name = "java-group-consumer-protocol-t";
+        let view = MetadataView::new(1, [topic(name, id, 4)], None, BTreeMap::new());
+        assert_eq!(metadata_hash([name], &view), 8_537_603_007_340_392_580);
+    }
 }

@@ -314,7 +314,7 @@ pub(in crate::group) fn subscribe(
         regex::forget_unused(draft);
     }
     let refreshed = regex::refresh(draft);
-    if draft.group.epoch == 0 || names_changed || regex_changed || refreshed {
+    if names_changed || regex_changed || refreshed {
         draft.bump_epoch();
     } else {
         draft.bump_epoch_if_topics_changed();

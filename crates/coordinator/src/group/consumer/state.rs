@@ -50,9 +50,11 @@ impl Member {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::group) struct ConsumerGroup {
     pub(in crate::group) epoch: i32,
+    /// Whether a record says so.
+    is_epoch_stored: bool,
     pub(in crate::group) metadata_hash: i64,
     /// Its record of before Kafka 4.1 is in the log and wants a tombstone.
     pub(in crate::group) has_partition_metadata: bool,
@@ -64,10 +66,38 @@ pub(in crate::group) struct ConsumerGroup {
 }
 
 /// The epoch of the target assignment and when it was computed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::group) struct TargetEpochs {
     pub(in crate::group) epoch: i32,
     pub(in crate::group) timestamp_ms: i64,
+}
+
+/// The epoch of a group and its target before the first change; 0 is that of a member that joins.
+const INITIAL_EPOCH: i32 = 1;
+
+impl Default for TargetEpochs {
+    fn default() -> Self {
+        Self {
+            epoch: INITIAL_EPOCH,
+            timestamp_ms: 0,
+        }
+    }
+}
+
+impl Default for ConsumerGroup {
+    fn default() -> Self {
+        Self {
+            epoch: INITIAL_EPOCH,
+            is_epoch_stored: false,
+            metadata_hash: 0,
+            has_partition_metadata: false,
+            members: BTreeMap::new(),
+            static_members: BTreeMap::new(),
+            assignment: TargetEpochs::default(),
+            targets: BTreeMap::new(),
+            regexes: BTreeMap::new(),
+        }
+    }
 }
 
 impl ConsumerGroup {
@@ -76,10 +106,12 @@ impl ConsumerGroup {
         match change {
             Change::Metadata(Some(value)) => {
                 self.epoch = value.epoch;
+                self.is_epoch_stored = true;
                 self.metadata_hash = value.metadata_hash;
             }
             Change::Metadata(None) => {
-                self.epoch = 0;
+                self.epoch = INITIAL_EPOCH;
+                self.is_epoch_stored = false;
                 self.metadata_hash = 0;
             }
             Change::PartitionMetadata(is_there) => self.has_partition_metadata = *is_there,
@@ -90,14 +122,11 @@ impl ConsumerGroup {
                 }
             }
             Change::TargetMetadata(value) => {
-                let value = value.unwrap_or(TargetEpoch {
-                    epoch: 0,
-                    timestamp_ms: 0,
-                });
-                self.assignment = TargetEpochs {
+                let stored = |value: TargetEpoch| TargetEpochs {
                     epoch: value.epoch,
                     timestamp_ms: value.timestamp_ms,
                 };
+                self.assignment = value.map_or_else(TargetEpochs::default, stored);
             }
             Change::TargetMember(id, Some(target)) => {
                 self.targets.insert(id.clone(), target.clone());
@@ -142,7 +171,7 @@ impl ConsumerGroup {
 
     /// Whether no record of the group is left in the log.
     pub(in crate::group) fn is_gone(&self) -> bool {
-        self.epoch == 0
+        !self.is_epoch_stored
             && self.members.is_empty()
             && self.targets.is_empty()
             && self.assignment == TargetEpochs::default()
