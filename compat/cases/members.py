@@ -22,7 +22,7 @@ def members_classic(context):
     ten_members(context, "classic")
 
 
-@case("members_consumer", seconds=480, targets=("kafka",))
+@case("members_consumer", seconds=480)
 def members_consumer(context):
     ten_members(context, "consumer")
 
