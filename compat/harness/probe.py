@@ -7,13 +7,11 @@ answers are equal or the time is over; `once` does not, for what changes somethi
 """
 
 import json
+import subprocess
 import time
-from pathlib import Path
 
 from harness.case import Context, Failed
 from harness.process import ProcessFailed, kill_group, spawn
-
-import subprocess
 
 ZERO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
 # Shown only as "there" or "not there".
