@@ -30,4 +30,4 @@ def run(bench: Bench) -> dict[str, str]:
 
 
 SUITE = Suite("sarama", "sarama, a program of ours", VERSION.removeprefix("v"), "Go", install, run,
-              seconds=600)
+              ci="all", seconds=600)
