@@ -31,13 +31,13 @@ def works() -> list[Work]:
         Work(
             "offsets",
             title("each offset committed ten times (10 partitions to a commit)"),
-            {"kafka": 200, "lastword": 100},
+            {"kafka": 25, "lastword": 12},
             lambda kind, options: _measure(kind, options, partitions=10, rounds=10),
         ),
         Work(
             "offsets_once",
             title("each offset committed once (100 partitions to a commit)"),
-            {"kafka": 150, "lastword": 80},
+            {"kafka": 25, "lastword": 8},
             lambda kind, options: _measure(kind, options, partitions=100, rounds=1),
         ),
     ]
