@@ -39,14 +39,15 @@ def snapshot(bootstrap: str, topic: str, partition: int, isolation: str, seconds
     consumer = Consumer({
         "bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False,
         "enable.partition.eof": True, "isolation.level": isolation, "auto.offset.reset": "error",
-        "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200, "fetch.wait.max.ms": 50,
-        "log_level": 0,
+        "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 200, "log_level": 0,
+        # A fetch that waits is answered with the next record: while others write, the end would never be seen.
+        "fetch.wait.max.ms": 0,
     })
     consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
     messages, end = [], time.monotonic() + seconds
     try:
         while time.monotonic() < end:
-            for message in consumer.consume(10_000, 0.5):
+            for message in consumer.consume(10_000, 0.05):
                 problem = message.error()
                 if problem is None:
                     messages.append(message)
