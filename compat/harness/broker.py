@@ -145,7 +145,9 @@ class Lastword(Broker):
     binary = "lastword"
 
     def command(self) -> list:
-        sets = [part for k, v in self.configs.items() for part in ("--set", f"{k}={v}")]
+        # As Kafka is told below: kafka-python's tests ask where that config came from.
+        configs = {"advertised.listeners": f"PLAINTEXT://{self.bootstrap}", **self.configs}
+        sets = [part for k, v in configs.items() for part in ("--set", f"{k}={v}")]
         return [self.binary, "serve", "--data", self.data, "--listen", self.bootstrap, *sets]
 
 
