@@ -4,13 +4,16 @@ import random
 import subprocess
 import time
 
+from harness import group_wire as groups
 from harness.broker import copy_directory
 from harness.case import case, check, equal
 from harness.kcat import read
 from harness.process import forget, kill_group, spawn
+from harness.records import TRANSACTIONAL_BIT, Record, batch
 
 TOOL = "org.apache.kafka.tools.TransactionsCommand"
 PARTITIONS = 3
+INVALID_REQUIRED_ACKS = 21
 
 
 def tool(context, *arguments, on=None, **more):
@@ -45,6 +48,31 @@ def transactions_fencing(context):
 def transactions_administration(context):
     topic = context.create_topic(partitions=PARTITIONS)
     context.java("transactions_admin", topic, context.topic("id"), seconds=80)
+
+
+@case("transactions_with_any_acks", seconds=60)
+def transactions_with_any_acks(context):
+    """Clients insist on acks=all in transactions. The broker does not: what was answered early is committed too."""
+    topic, now = context.create_topic(), int(time.time() * 1000)
+    with context.broker.connect() as peer:
+        error, producer = groups.init_producer(peer, context.topic("id"))
+        equal(error, 0, "error of InitProducerId")
+        for sequence, (acks, commit) in enumerate([(-1, True), (1, True), (0, True), (1, False), (0, False)]):
+            equal(groups.add_partition(peer, producer, (topic, 0)), 0, "error of AddPartitionsToTxn")
+            records = batch([Record(b"acks", str(acks).encode())], now, attributes=TRANSACTIONAL_BIT,
+                            producer=(producer.id, producer.epoch, sequence))
+            told = peer.produce(topic, records, acks=acks, transactional_id=producer.transactional_id)
+            check(told is None or told.error == 0, f"acks={acks}: {told}")
+            # Requests of a connection are served in order, so this ends a transaction that has its record.
+            equal(groups.end_transaction(peer, producer, commit), 0, f"error of EndTxn with acks={acks}")
+        odd = peer.produce(topic, records, acks=2, transactional_id=producer.transactional_id)
+        equal(odd.error, INVALID_REQUIRED_ACKS, "error of acks=2")
+
+    def values(level):
+        return [row.value for row in read(context, topic, "-X", f"isolation.level={level}")]
+
+    context.wait_until(lambda: values("read_committed") == ["-1", "1", "0"], "the committed records are read", 20)
+    equal(values("read_uncommitted"), ["-1", "1", "0", "1", "0"], "uncommitted records")
 
 
 @case("transactions_copy", seconds=120)

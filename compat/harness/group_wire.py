@@ -307,7 +307,7 @@ def fetch_v10(peer: Connection, group: str, topic_id: bytes) -> tuple[int, int]:
 
 # Offsets in transactions.
 
-INIT_PRODUCER_ID, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 22, 25, 26, 28
+INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, ADD_OFFSETS_TO_TXN, END_TXN, TXN_OFFSET_COMMIT = 22, 24, 25, 26, 28
 
 
 @dataclass
@@ -323,6 +323,15 @@ def init_producer(peer: Connection, transactional_id: str) -> tuple[int, Produce
     reader.i32()
     error = reader.i16()
     return error, Producer(transactional_id, reader.i64(), reader.i16())
+
+
+def add_partition(peer: Connection, producer: Producer, where: tuple[str, int]) -> int:
+    """AddPartitionsToTxn v1 for one partition."""
+    reader = peer.call(ADD_PARTITIONS_TO_TXN, 1, string(producer.transactional_id)
+                       + struct.pack(">qh", producer.id, producer.epoch)
+                       + array([string(where[0]) + array([struct.pack(">i", where[1])])]))
+    reader.i32()
+    return next(iter(_errors(reader).values()))
 
 
 def add_offsets(peer: Connection, producer: Producer, group: str) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 HEADER = struct.Struct(">qiibIhiqqqhii")  # 61 bytes
 GZIP, SNAPPY, LZ4, ZSTD = 1, 2, 3, 4
-CONTROL_BIT = 0x20
+TRANSACTIONAL_BIT, CONTROL_BIT = 0x10, 0x20
 _TABLE = []
 for _n in range(256):
     _c = _n
@@ -130,7 +130,7 @@ def batch(records: list[Record], timestamp: int, codec: int = 0, **lies) -> byte
     elif codec:
         raise ValueError(f"codec {codec} is not written here")
     lies.setdefault("max_timestamp", max(r.timestamp for r in records))
-    return seal(payload, len(records), timestamp, attributes=codec, **lies)
+    return seal(payload, len(records), timestamp, attributes=codec | lies.pop("attributes", 0), **lies)
 
 
 def parse_batches(raw: bytes) -> list[Batch]:

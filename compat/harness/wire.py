@@ -205,11 +205,16 @@ class Connection:
             raise WireError(f"InitProducerId: error {error}", error)
         return reader.i64(), reader.i16()
 
-    def produce(self, topic: str, records: bytes, partition: int = 0, acks: int = -1) -> Produced:
-        body = string(None) + struct.pack(">hi", acks, 30_000) + array([
+    def produce(self, topic: str, records: bytes, partition: int = 0, acks: int = -1,
+                transactional_id: str | None = None) -> Produced | None:
+        """None with acks=0, which is not answered."""
+        body = string(transactional_id) + struct.pack(">hi", acks, 30_000) + array([
             string(topic) + array([struct.pack(">i", partition) + blob(records)])
         ])
-        reader = self.call(PRODUCE, 8, body)
+        self.send(PRODUCE, 8, body)
+        if acks == 0:
+            return None
+        reader = self.receive()
         reader.i32()
         reader.string()
         reader.i32()
