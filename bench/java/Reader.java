@@ -16,10 +16,13 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
  * <p>One stays at the end of TAIL_TOPIC and takes the time from a record's timestamp (set by the producer when it was
  * sent, in whole milliseconds) to its arrival. The other fetches 64 KiB from random offsets of OLD_TOPIC at a fixed
  * rate; its time runs from the moment at which the read was due, so that one slow answer is not hidden by the reads that
- * waited for it. The clock starts when the first record of the tail arrives.
+ * waited for it. No offset is so near to the end that the consumer's next fetch would wait there for new records: it
+ * would hold back the read after it. The clock starts when the first record of the tail arrives.
  */
 final class Reader {
     private static final int LIMIT = 10_000_000;
+    /** Several batches of the producer's 128 KiB, in records. */
+    private static final long AWAY_FROM_END = 1024;
 
     public static void main(String[] args) throws Exception {
         long warm = Long.parseLong(args[3]) * 1_000_000_000L;
@@ -85,7 +88,7 @@ final class Reader {
                 while (System.nanoTime() < due) {
                     LockSupport.parkNanos(due - System.nanoTime());
                 }
-                consumer.seek(partition, random.nextLong(Math.max(end - 64, 1)));
+                consumer.seek(partition, random.nextLong(Math.max(end - AWAY_FROM_END, 1)));
                 if (consumer.poll(Duration.ofSeconds(30)).isEmpty()) {
                     throw new IllegalStateException("a read of what is there came back empty after 30 s");
                 }
