@@ -123,7 +123,9 @@ pub fn storage_code(error: &StorageError) -> ErrorCode {
         | StorageError::Io { .. }
         | StorageError::SegmentFull { .. }
         | StorageError::CorruptCheckpoint { .. } => ErrorCode::KafkaStorageError,
-        StorageError::NotCompacted { .. } => ErrorCode::InvalidRequest,
+        StorageError::NotCompacted { .. } | StorageError::Paused { .. } => {
+            ErrorCode::InvalidRequest
+        }
         StorageError::Stale | StorageError::CleanerPanicked { .. } => ErrorCode::UnknownServerError,
     }
 }

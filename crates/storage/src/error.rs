@@ -122,6 +122,8 @@ pub enum StorageError {
     Closed,
     #[error("{topic_partition} is not compacted")]
     NotCompacted { topic_partition: TopicPartition },
+    #[error("cleaning of {topic_partition} is paused: resume it first")]
+    Paused { topic_partition: TopicPartition },
     /// A bug: the thread goes on with other logs.
     #[error("the cleaner panicked: {reason}")]
     CleanerPanicked { reason: String },

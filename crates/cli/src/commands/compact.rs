@@ -161,7 +161,7 @@ fn explain(error: OfflineError, args: &Args) -> CliError {
 /// A log to clean.
 struct Job {
     log: Arc<Log>,
-    progress: Progress,
+    progress: Arc<Progress>,
     /// Bytes below the first uncleanable offset.
     bytes: u64,
     is_finished: AtomicBool,
@@ -236,7 +236,7 @@ fn select(args: &Args, logs: &OfflineLogs, report: &mut Report) -> Result<Vec<Jo
             let status = logs.cleaner().status_of(topic_partition);
             let bounds = status.and_then(|status| status.bounds);
             jobs.push(Job {
-                progress: Progress::default(),
+                progress: Arc::default(),
                 is_finished: AtomicBool::new(false),
                 bytes: bounds.map_or(0, |it| it.clean_bytes + it.dirty_bytes),
                 log,

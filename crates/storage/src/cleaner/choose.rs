@@ -1,4 +1,5 @@
-//! Which log is cleaned next, and why each other one is not. Pure: facts in, an answer out.
+//! Which log is cleaned next, and why each other one is not. Pure: facts in, an answer out. The answer is a `Reason`,
+//! which is what everybody is shown.
 //!
 //! Terms, for one log:
 //! ```text
@@ -20,8 +21,11 @@
 //! empties they would miss their deadlines for ever.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use lastword_record::TopicPartition;
+
+use super::reason::{OpenTransaction, Pause, Reason, Running};
 
 /// Of the time between a horizon's pass and the next, so that a log whose tombstones expire one by one is not read once
 /// for each of them.
@@ -33,17 +37,24 @@ pub struct LogFacts {
     pub topic_partition: TopicPartition,
     pub is_compacted: bool,
     pub is_closed: bool,
-    pub is_in_progress: bool,
-    /// A failed log rests until then.
-    pub retry_at_ms: Option<i64>,
+    pub in_progress: Option<InProgress>,
+    pub pause: Option<Pause>,
+    /// A failed log rests for a while.
+    pub failure: Option<Failure>,
+    /// A damaged segment that the last cleaning left as it is.
+    pub damage: Option<Arc<str>>,
     pub log_start_offset: i64,
     /// LastStableOffset, at most HighWatermark.
     pub last_stable_offset: i64,
+    /// The oldest one. Asked for only when it could be in the way.
+    pub open_transaction: Option<OpenTransaction>,
     pub log_end_offset: i64,
     /// The first dirty offset in the checkpoint file.
     pub checkpoint_offset: Option<i64>,
     /// In order of base offset; the last is the active one.
     pub segments: Vec<SegmentFacts>,
+    /// When the active segment is rolled by the clock.
+    pub active_rolls_at_ms: Option<i64>,
     pub min_cleanable_dirty_ratio: f64,
     pub min_compaction_lag_ms: i64,
     pub max_compaction_lag_ms: i64,
@@ -65,6 +76,33 @@ pub struct SegmentFacts {
     /// The maximum timestamp of the first batch, or the file's time of change when it has none. Asked for only with a
     /// maximum lag.
     pub first_batch_timestamp_ms: Option<i64>,
+}
+
+/// A cleaning under way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InProgress {
+    pub running: Running,
+    /// What it waits for its share of.
+    pub throttled_to: Option<f64>,
+}
+
+/// The last cleaning failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub error: Arc<str>,
+    pub retry_at_ms: i64,
+    /// There was no room on the disk: what a cleaning takes at the most, and what there was.
+    pub no_disk: Option<(u64, u64)>,
+}
+
+/// What `choose` has to know of the cleaner.
+#[derive(Debug, Clone)]
+pub struct CleanerFacts {
+    pub is_enabled: bool,
+    pub threads_configured: u32,
+    pub threads_running: usize,
+    /// What is being cleaned.
+    pub busy_with: Arc<[TopicPartition]>,
 }
 
 /// The earliest delete horizon among the tombstones and markers of a log's clean section.
@@ -128,32 +166,11 @@ pub struct LogToClean {
     /// By how much a deadline was missed; 0 for not.
     pub late_ms: i64,
     pub benefit: Option<f64>,
+    /// Why it is not being cleaned yet.
+    pub reason: Reason,
 }
 
-/// Why a log is not cleaned now.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Reason {
-    NotCompacted,
-    Closed,
-    InProgress,
-    /// The last cleaning failed.
-    RetryAt {
-        ms: i64,
-    },
-    Empty,
-    /// Everything up to the limit is clean.
-    NothingDirty {
-        limit: Limit,
-    },
-    BelowDirtyRatio {
-        ratio: f64,
-        threshold: f64,
-    },
-    /// Eligible, but all threads are taken by dirtier ones.
-    Queued,
-}
-
-/// The eligible logs in the order of their turn, and every other log with its reason.
+/// The eligible logs in the order of their turn, and every other log with its reason. A closed log is in neither.
 #[derive(Debug, Default)]
 pub struct Choice {
     pub eligible: Vec<LogToClean>,
@@ -169,22 +186,20 @@ pub fn is_internal(topic: &str) -> bool {
 }
 
 /// One log, if it is to be cleaned now.
-pub fn due(log: &LogFacts, now_ms: i64) -> Option<LogToClean> {
-    choose(std::slice::from_ref(log), now_ms).eligible.pop()
+pub fn due(log: &LogFacts, cleaner: &CleanerFacts, now_ms: i64) -> Option<LogToClean> {
+    choose(std::slice::from_ref(log), cleaner, now_ms)
+        .eligible
+        .pop()
 }
 
 /// Sorts logs into those to clean, in the order of their turn, and those to leave alone.
-pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
+pub fn choose(logs: &[LogFacts], cleaner: &CleanerFacts, now_ms: i64) -> Choice {
     let mut choice = Choice::default();
-    for log in logs {
+    for log in logs.iter().filter(|log| !log.is_closed) {
         let topic_partition = log.topic_partition.clone();
-        if !log.is_compacted || log.is_closed {
-            let reason = if log.is_closed {
-                Reason::Closed
-            } else {
-                Reason::NotCompacted
-            };
-            choice.not_now.push((topic_partition, reason, None));
+        if !log.is_compacted {
+            let not_now = (topic_partition, Reason::DeletePolicy, None);
+            choice.not_now.push(not_now);
             continue;
         }
         let bounds = bounds(log, now_ms);
@@ -193,18 +208,33 @@ pub fn choose(logs: &[LogFacts], now_ms: i64) -> Choice {
                 .checkpoint_resets
                 .push((topic_partition.clone(), bounds.first_dirty_offset));
         }
-        match trigger(log, &bounds, now_ms) {
+        match trigger(log, &bounds, cleaner, now_ms) {
             Ok(trigger) => choice.eligible.push(LogToClean {
                 topic_partition,
                 late_ms: late_ms(log, &bounds, now_ms),
                 bounds,
                 trigger,
                 benefit: log.benefit,
+                reason: Reason::Clean,
             }),
             Err(reason) => choice.not_now.push((topic_partition, reason, Some(bounds))),
         }
     }
     choice.eligible.sort_by(order);
+    let of = choice.eligible.len();
+    for (index, log) in choice.eligible.iter_mut().enumerate() {
+        log.reason = match cleaner.threads_running {
+            0 => Reason::NoWorker {
+                running: 0,
+                configured: cleaner.threads_configured,
+            },
+            _ => Reason::Queued {
+                place: index + 1,
+                of,
+                busy_with: cleaner.busy_with.clone(),
+            },
+        };
+    }
     choice
 }
 
@@ -238,15 +268,34 @@ fn spacing_ms(log: &LogFacts) -> i64 {
 }
 
 /// Why this log is to be cleaned, or why not.
-fn trigger(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> Result<Trigger, Reason> {
-    if log.is_in_progress {
-        return Err(Reason::InProgress);
+fn trigger(
+    log: &LogFacts,
+    bounds: &Bounds,
+    cleaner: &CleanerFacts,
+    now_ms: i64,
+) -> Result<Trigger, Reason> {
+    if let Some(in_progress) = log.in_progress {
+        let running = in_progress.running;
+        return Err(match in_progress.throttled_to {
+            Some(bytes_per_second) => Reason::Throttled {
+                running,
+                bytes_per_second,
+            },
+            None => Reason::Running(running),
+        });
     }
-    if let Some(ms) = log.retry_at_ms.filter(|ms| now_ms < *ms) {
-        return Err(Reason::RetryAt { ms });
+    if !cleaner.is_enabled {
+        return Err(Reason::Disabled);
+    }
+    if let Some(pause) = &log.pause {
+        return Err(Reason::Paused(pause.clone()));
+    }
+    let failure = log.failure.as_ref();
+    if let Some(failure) = failure.filter(|failure| now_ms < failure.retry_at_ms) {
+        return Err(rests(failure));
     }
     if bounds.clean_bytes + bounds.dirty_bytes == 0 {
-        return Err(Reason::Empty);
+        return Err(nothing_dirty(log, bounds));
     }
     if bounds.dirty_ratio > log.min_cleanable_dirty_ratio {
         return Ok(Trigger::DirtyRatio);
@@ -258,14 +307,97 @@ fn trigger(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> Result<Trigger, Reas
         return Ok(Trigger::DeleteHorizon);
     }
     if bounds.dirty_bytes == 0 {
-        return Err(Reason::NothingDirty {
-            limit: bounds.limit,
-        });
+        return Err(nothing_dirty(log, bounds));
     }
-    Err(Reason::BelowDirtyRatio {
+    Err(Reason::BelowRatio {
         ratio: bounds.dirty_ratio,
         threshold: log.min_cleanable_dirty_ratio,
     })
+}
+
+fn rests(failure: &Failure) -> Reason {
+    let retry_at_ms = failure.retry_at_ms;
+    match failure.no_disk {
+        Some((needs_bytes, free_bytes)) => Reason::NoDisk {
+            needs_bytes,
+            free_bytes,
+            retry_at_ms,
+        },
+        None => Reason::Quarantined {
+            error: failure.error.clone(),
+            retry_at_ms: Some(retry_at_ms),
+        },
+    }
+}
+
+/// What keeps the rest of a log from being dirty, whose section that can be cleaned is clean.
+fn nothing_dirty(log: &LogFacts, bounds: &Bounds) -> Reason {
+    let first_uncleanable_offset = bounds.first_uncleanable_offset;
+    let rest = log.segments.iter();
+    let mut rest = rest.filter(|segment| segment.base_offset >= first_uncleanable_offset);
+    if let Some(damage) = &log.damage {
+        return Reason::Quarantined {
+            error: damage.clone(),
+            retry_at_ms: None,
+        };
+    }
+    if rest.all(|segment| segment.size_bytes == 0) {
+        return Reason::Clean;
+    }
+    match bounds.limit {
+        Limit::ActiveSegment => Reason::ActiveSegment {
+            rolls_at_ms: log.active_rolls_at_ms,
+        },
+        Limit::MinCompactionLag { until_ms } => Reason::MinLag { until_ms },
+        Limit::LastStableOffset => Reason::OpenTransaction {
+            transaction: log.open_transaction,
+            last_stable_offset: log.last_stable_offset,
+        },
+    }
+}
+
+/// When the answer can change by the clock alone: a deadline, a retry, a roll. None: only by what is written, or done.
+pub fn next_ms(log: &LogFacts, bounds: &Bounds, reason: &Reason, now_ms: i64) -> Option<i64> {
+    let by_reason = match reason {
+        Reason::Running(_) | Reason::Throttled { .. } | Reason::Queued { .. } => Some(now_ms),
+        Reason::NoDisk { retry_at_ms, .. } => Some(*retry_at_ms),
+        Reason::Quarantined { retry_at_ms, .. } => *retry_at_ms,
+        Reason::ActiveSegment { rolls_at_ms } => *rolls_at_ms,
+        Reason::MinLag { until_ms } => Some(*until_ms),
+        Reason::Paused(_) | Reason::NoWorker { .. } | Reason::DeletePolicy | Reason::Disabled => {
+            return None;
+        }
+        Reason::Clean | Reason::BelowRatio { .. } | Reason::OpenTransaction { .. } => None,
+    };
+    let horizon_ms = match log.horizon {
+        DeleteHorizon::At(ms) if has_clean_segment(log, bounds) => {
+            let last_ms = log.last_cleaned_ms.unwrap_or(i64::MIN);
+            Some(ms.max(last_ms.saturating_add(spacing_ms(log))))
+        }
+        _ => None,
+    };
+    let first_uncleanable_offset = bounds.first_uncleanable_offset;
+    let dirty = log.segments.iter().filter(|segment| {
+        (bounds.first_dirty_offset..first_uncleanable_offset).contains(&segment.base_offset)
+    });
+    let oldest_ms = dirty.filter_map(|it| it.first_batch_timestamp_ms).min();
+    let lag_ms = oldest_ms.and_then(|ms| ms.checked_add(log.max_compaction_lag_ms));
+    let times = by_reason.into_iter().chain(horizon_ms).chain(lag_ms);
+    times.min().map(|ms| ms.max(now_ms))
+}
+
+/// Bytes that have to become dirty until the ratio is above the topic's; none when it never will be.
+pub fn missing_dirty_bytes(log: &LogFacts, bounds: &Bounds) -> Option<u64> {
+    let threshold = log.min_cleanable_dirty_ratio;
+    if bounds.dirty_ratio > threshold {
+        return Some(0);
+    }
+    if threshold >= 1.0 {
+        return None;
+    }
+    let total_bytes = (bounds.clean_bytes + bounds.dirty_bytes) as f64;
+    let missing = (threshold * total_bytes - bounds.dirty_bytes as f64) / (1.0 - threshold);
+    Some(missing.max(0.0) as u64 + 1)
 }
 
 fn horizon_has_passed(log: &LogFacts, now_ms: i64) -> bool {
@@ -353,6 +485,67 @@ pub fn bounds(log: &LogFacts, now_ms: i64) -> Bounds {
         limit: raw.1,
         resets_checkpoint,
     }
+}
+
+/// What a log's bytes and segments are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    pub log_start_offset: i64,
+    pub last_stable_offset: i64,
+    pub log_end_offset: i64,
+    /// Below the first dirty offset.
+    pub tail_segments: u32,
+    pub tail_bytes: u64,
+    /// Dirty, and a cleaning takes them.
+    pub dirty_segments: u32,
+    pub dirty_bytes: u64,
+    /// Sealed, and not to be cleaned yet.
+    pub waiting_segments: u32,
+    pub waiting_bytes: u64,
+    pub active_bytes: u64,
+}
+
+impl Sizes {
+    /// All but the tail.
+    pub fn head_bytes(&self) -> u64 {
+        self.dirty_bytes + self.waiting_bytes + self.active_bytes
+    }
+
+    /// With the active one.
+    pub fn segments(&self) -> u32 {
+        self.tail_segments + self.dirty_segments + self.waiting_segments + 1
+    }
+
+    pub fn total_bytes(&self) -> u64 {
+        self.tail_bytes + self.head_bytes()
+    }
+}
+
+/// Sorts the segments of a log; all of one that is not compacted wait.
+pub fn sizes(log: &LogFacts, bounds: Option<&Bounds>) -> Sizes {
+    let mut sizes = Sizes {
+        log_start_offset: log.log_start_offset,
+        last_stable_offset: log.last_stable_offset,
+        log_end_offset: log.log_end_offset,
+        ..Sizes::default()
+    };
+    let Some((active, sealed)) = log.segments.split_last() else {
+        return sizes;
+    };
+    sizes.active_bytes = active.size_bytes;
+    for segment in sealed {
+        let is_below = |offset: Option<i64>| offset.is_some_and(|it| segment.base_offset < it);
+        let (count, bytes) = if is_below(bounds.map(|it| it.first_dirty_offset)) {
+            (&mut sizes.tail_segments, &mut sizes.tail_bytes)
+        } else if is_below(bounds.map(|it| it.first_uncleanable_offset)) {
+            (&mut sizes.dirty_segments, &mut sizes.dirty_bytes)
+        } else {
+            (&mut sizes.waiting_segments, &mut sizes.waiting_bytes)
+        };
+        *count += 1;
+        *bytes += segment.size_bytes;
+    }
+    sizes
 }
 
 /// By how much the oldest dirty segment is beyond the maximum lag. It counts from the first batch of each segment that

@@ -220,6 +220,7 @@ fn clean_once(
     stats.plan_ms += timer.lap_ms();
     stats.keys = plan.keys;
     stats.records_planned = plan.records;
+    stats.tombstones = plan.tombstones;
     stats.dead = plan.dead;
     stats.dead_bytes = plan.dead_bytes();
     stats.indexes_built += plan.indexes_built;

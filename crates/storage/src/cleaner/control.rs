@@ -20,7 +20,7 @@ pub struct Control<'a> {
 impl Control<'_> {
     /// Counts bytes read or written; fails when the cleaning is to end.
     pub fn charge(&self, bytes: u64) -> Result<(), StorageError> {
-        self.throttle.take(bytes);
+        self.throttle.take_for(bytes, self.progress);
         self.progress.advance(bytes);
         self.check()
     }
@@ -38,6 +38,10 @@ impl Control<'_> {
     fn check(&self) -> Result<(), StorageError> {
         if self.is_stopped.load(Ordering::Relaxed) || self.log.is_closed() {
             return Err(StorageError::Closed);
+        }
+        if self.progress.is_given_up() {
+            let topic_partition = self.log.topic_partition().clone();
+            return Err(StorageError::Paused { topic_partition });
         }
         Ok(())
     }

@@ -40,10 +40,12 @@ struct Running<'scope> {
     output_bytes: u64,
 }
 
-/// How many segments became how many.
+/// Which segments became which.
 struct Swapped {
     inputs: u32,
     outputs: u32,
+    bytes_in: u64,
+    bytes_out: u64,
 }
 
 impl<'scope, 'env> Finishing<'scope, 'env> {
@@ -113,6 +115,8 @@ impl<'scope, 'env> Finishing<'scope, 'env> {
         self.stats = CleanStats {
             segments_in: self.stats.segments_in + swapped.inputs,
             segments_out: self.stats.segments_out + swapped.outputs,
+            bytes_in: self.stats.bytes_in + swapped.bytes_in,
+            bytes_out: self.stats.bytes_out + swapped.bytes_out,
             ..stats
         };
     }
@@ -135,6 +139,8 @@ fn finish(log: &Log, group: WrittenGroup) -> Result<Swapped, StorageError> {
     let swapped = Swapped {
         inputs: inputs.len() as u32,
         outputs: outputs.len() as u32,
+        bytes_in: inputs.iter().map(|it| u64::from(it.size_bytes())).sum(),
+        bytes_out: outputs.iter().map(|it| u64::from(it.size_bytes())).sum(),
     };
     log.replace_segments(&inputs, outputs)?;
     retire(planned, inputs);

@@ -31,6 +31,7 @@ mod output_writer;
 mod plan;
 mod progress;
 mod range_reader;
+mod reason;
 mod rebatch;
 mod retain;
 mod rewrite;
@@ -46,14 +47,15 @@ use std::thread::JoinHandle;
 
 use lastword_record::TopicPartition;
 
-pub use choose::{Bounds, DeleteHorizon, Limit, Reason, Trigger};
+pub use choose::{Bounds, DeleteHorizon, Limit, Sizes, Trigger};
 pub use clean::{CleanRequest, Cleaned, CleanerResources, clean_log, plan_log};
 pub use control::Control;
 pub use plan::{Plan, SegmentPlan};
 pub use progress::{Phase, Progress, ProgressView};
+pub use reason::{OpenTransaction, Pause, Reason, ReasonCode, Running};
 pub use secret::key_hasher;
 pub use stats::{CleanStats, DeadRecords};
-pub use status::{CleanerState, IsolatedSegment, LogStatus};
+pub use status::{CleanerOverview, CleanerState, Counts, IsolatedSegment, LogStatus, Totals};
 pub use throttle::Throttle;
 
 use worker::{Shared, Work};
@@ -71,7 +73,7 @@ pub struct LogCleaner {
 }
 
 /// What a cleaning would drop.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DryRun {
     pub bounds: Bounds,
     pub dead: DeadRecords,
@@ -80,6 +82,58 @@ pub struct DryRun {
     pub dead_bytes: u64,
     /// Bytes of the segments afterwards, estimated where batches are compressed.
     pub live_bytes: u64,
+    /// Keys whose last word has a value.
+    pub live_keys: u64,
+    /// Tombstones that stay, because their horizon has not passed.
+    pub tombstones: u64,
+    /// Those below the first uncleanable offset, in order.
+    pub segments: Vec<SegmentDryRun>,
+}
+
+/// What a cleaning would do with one segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentDryRun {
+    pub base_offset: i64,
+    /// Exclusive.
+    pub end_offset: i64,
+    pub size_bytes: u64,
+    pub records: u64,
+    pub dead_records: u64,
+    /// Tombstones that stay.
+    pub tombstones: u64,
+    /// Estimated where batches are compressed.
+    pub live_bytes: u64,
+    /// It would not stay as it is.
+    pub is_changed: bool,
+    /// It is damaged, and stays as it is.
+    pub damage: Option<String>,
+}
+
+impl DryRun {
+    fn new(bounds: Bounds, plan: &Plan) -> DryRun {
+        let counts = Counts::of_plan(plan, &bounds, 0);
+        let segments = plan.segments.iter().map(|planned| SegmentDryRun {
+            base_offset: planned.segment.base_offset(),
+            end_offset: planned.segment.next_offset(),
+            size_bytes: planned.size_bytes.into(),
+            records: planned.records,
+            dead_records: planned.dead.len(),
+            tombstones: planned.waiting_tombstones(),
+            live_bytes: planned.live_bytes(),
+            is_changed: planned.is_changed(),
+            damage: planned.damage.clone(),
+        });
+        DryRun {
+            bounds,
+            dead: counts.dead,
+            records: counts.records,
+            dead_bytes: counts.dead_bytes,
+            live_bytes: counts.live_bytes,
+            live_keys: counts.live_keys,
+            tombstones: counts.tombstones,
+            segments: segments.collect(),
+        }
+    }
 }
 
 impl LogCleaner {
@@ -172,17 +226,17 @@ impl LogCleaner {
     /// Cleans a log on the calling thread, whatever its dirty ratio and earlier failures. Waits for a cleaning of the
     /// same log that is under way.
     pub fn clean_now(&self, topic_partition: &TopicPartition) -> Result<CleanStats, StorageError> {
-        self.clean_and_show(topic_partition, &Progress::default())
+        self.clean_and_show(topic_partition, &Arc::default())
     }
 
     /// The same, and `progress` shows how far it is.
     pub fn clean_and_show(
         &self,
         topic_partition: &TopicPartition,
-        progress: &Progress,
+        progress: &Arc<Progress>,
     ) -> Result<CleanStats, StorageError> {
         let log = self.shared.compacted_log(topic_partition)?;
-        let bounds = self.shared.claim_when_free(&log)?;
+        let bounds = self.shared.claim_unpaused(&log, progress)?;
         self.shared.clean(&log, &bounds, Work::Asked, progress)
     }
 
@@ -202,13 +256,7 @@ impl LogCleaner {
     pub fn dry_run(&self, topic_partition: &TopicPartition) -> Result<DryRun, StorageError> {
         let log = self.shared.compacted_log(topic_partition)?;
         let (bounds, plan) = self.shared.plan(&log)?;
-        Ok(DryRun {
-            bounds,
-            dead: plan.dead,
-            records: plan.records,
-            dead_bytes: plan.dead_bytes(),
-            live_bytes: plan.segments.iter().map(SegmentPlan::live_bytes).sum(),
-        })
+        Ok(DryRun::new(bounds, &plan))
     }
 
     /// Every log of the directory as the cleaner sees it, judged anew.
@@ -219,7 +267,28 @@ impl LogCleaner {
     /// One log as the cleaner sees it, judged anew.
     pub fn status_of(&self, topic_partition: &TopicPartition) -> Option<LogStatus> {
         let log = self.shared.manager.get(topic_partition)?;
-        self.shared.status(&[log]).pop()
+        self.shared.status_of(&log)
+    }
+
+    /// Keeps a log from being cleaned, by its threads and on request, until it is resumed, deleted, or this cleaner ends.
+    /// A cleaning of it that is under way ends at its next batch. Answers the pause that holds: a first one stays.
+    pub fn pause(&self, topic_partition: &TopicPartition, by: &str) -> Result<Pause, StorageError> {
+        let log = self.shared.compacted_log(topic_partition)?;
+        let since_ms = self.shared.manager.clock().now_ms();
+        let by = by.into();
+        Ok(self
+            .shared
+            .pause(log.topic_partition(), Pause { by, since_ms }))
+    }
+
+    /// Ends a pause; none when there was none.
+    pub fn resume(&self, topic_partition: &TopicPartition) -> Option<Pause> {
+        self.shared.resume(topic_partition)
+    }
+
+    /// The cleaner as a whole.
+    pub fn overview(&self) -> CleanerOverview {
+        self.shared.overview()
     }
 
     /// Threads that run; fewer than configured means that one died.

@@ -40,6 +40,8 @@ pub struct Plan {
     pub records: u64,
     /// Different keys.
     pub keys: u64,
+    /// Tombstones that are the last word on their key, and wait for their horizon.
+    pub tombstones: u64,
     /// Key indexes that had to be built, and what was read of the log for them.
     pub indexes_built: u32,
     pub log_bytes_read: u64,
@@ -104,6 +106,11 @@ impl SegmentPlan {
         (u128::from(size_bytes) * u128::from(live) / u128::from(self.record_bytes)) as u64
     }
 
+    /// Tombstones that are the last word on their key, and wait for their horizon.
+    pub fn waiting_tombstones(&self) -> u64 {
+        self.tombstones.count_without(&self.dead)
+    }
+
     /// Whether a rewritten segment would differ.
     pub fn is_changed(&self) -> bool {
         !self.dead.is_empty()
@@ -160,6 +167,7 @@ pub fn plan(
             dead: DeadRecords::default(),
             records: 0,
             keys: 0,
+            tombstones: 0,
             indexes_built: 0,
             log_bytes_read: 0,
             index_passes: 0,
@@ -182,6 +190,8 @@ pub fn plan(
     planner.plan.keys = joined.keys;
     planner.plan.dead.superseded = joined.superseded;
     planner.see_tombstones_and_bytes()?;
+    let waiting = planner.plan.segments.iter();
+    planner.plan.tombstones = waiting.map(SegmentPlan::waiting_tombstones).sum();
     let bitmaps = planner.plan.segments.iter().map(|segment| {
         segment.dead.memory_bytes()
             + segment.tombstones.memory_bytes()

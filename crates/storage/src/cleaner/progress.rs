@@ -1,11 +1,12 @@
-//! `Progress`: how far one cleaning is, for whoever looks on from another thread.
+//! `Progress`: how far one cleaning is, for whoever looks on from another thread, and the wish that it ends.
 //!
 //! The cleaning counts bytes and never waits for a look; what is seen may be a batch old. What a step expects is an
-//! estimate: an index that is built in several passes reads more, so a look never shows more than all of it. It decides nothing.
+//! estimate: an index that is built in several passes reads more, so a look never shows more than all of it. A cleaning
+//! that is given up ends at its next batch.
 //!
-//! No lock: three atomics. `begin` belongs to the cleaning's own thread.
+//! No lock: atomics. `begin` belongs to the cleaning's own thread.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// The step that a cleaning is at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Progress {
     phase: AtomicU8,
     done_bytes: AtomicU64,
     expected_bytes: AtomicU64,
+    is_throttled: AtomicBool,
+    is_given_up: AtomicBool,
 }
 
 /// A look at a cleaning.
@@ -49,6 +52,25 @@ impl Progress {
     /// Bytes were read or written.
     pub fn advance(&self, bytes: u64) {
         self.done_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether the last bytes had to wait for the rate.
+    pub fn is_throttled(&self) -> bool {
+        self.is_throttled.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_throttled(&self, is_throttled: bool) {
+        self.is_throttled.store(is_throttled, Ordering::Relaxed);
+    }
+
+    /// Ends the cleaning soon: what was swapped in stays.
+    pub fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the cleaning is to end.
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
     }
 
     /// How far it is.

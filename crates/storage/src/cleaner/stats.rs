@@ -36,6 +36,8 @@ pub struct CleanStats {
     /// Different keys.
     pub keys: u64,
     pub records_planned: u64,
+    /// Tombstones that are the last word on their key, and wait for their horizon.
+    pub tombstones: u64,
     pub dead: DeadRecords,
     /// Bytes that the dead records take uncompressed, and those of batches that go with them.
     pub dead_bytes: u64,
@@ -60,6 +62,9 @@ pub struct CleanStats {
     pub batches_dropped: u64,
     pub segments_in: u32,
     pub segments_out: u32,
+    /// Bytes of the segments that were replaced, and of those in their place.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
     /// Clean already: neither read for rewriting nor written.
     pub segments_untouched: u32,
     /// Damaged, and left as they are.

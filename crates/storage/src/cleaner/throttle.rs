@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::feedback::{Feedback, Window};
+use super::progress::Progress;
 use crate::latency::Latencies;
 
 /// Below this debt a caller is not put to sleep: the timer is coarser than that.
@@ -58,21 +59,34 @@ impl Throttle {
 
     /// Counts the bytes, and waits until the rate allows them.
     pub fn take(&self, bytes: u64) {
+        self.take_for(bytes, &Progress::default());
+    }
+
+    /// The same; whoever looks on sees the wait, and ends it by giving the cleaning up.
+    pub fn take_for(&self, bytes: u64, progress: &Progress) {
+        progress.set_throttled(self.take_and_wait(bytes, progress));
+    }
+
+    /// Whether it had to wait.
+    fn take_and_wait(&self, bytes: u64, progress: &Progress) -> bool {
         let mut bucket = self.lock();
         bucket.total_bytes += bytes;
         bucket.window_bytes += bytes;
         let now = Instant::now();
         bucket.look(self.latencies.as_deref(), now);
         if !is_limited(bucket.bytes_per_second()) {
-            return;
+            return false;
         }
         bucket.fill(now);
         bucket.available_bytes -= bytes as f64;
+        let mut has_waited = false;
         loop {
             let wait = bucket.time_to_zero();
-            if wait < SMALLEST_WAIT || bucket.is_stopped {
-                return;
+            if wait < SMALLEST_WAIT || bucket.is_stopped || progress.is_given_up() {
+                return has_waited;
             }
+            has_waited = true;
+            progress.set_throttled(true);
             // The rate may have to change before the debt is paid.
             let wait = match self.latencies {
                 Some(_) => wait.min(Feedback::WINDOW),

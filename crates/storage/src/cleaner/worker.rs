@@ -27,9 +27,10 @@ use super::choose::{Bounds, LogFacts, Trigger, bounds, due, is_internal};
 use super::clean::CleanerResources;
 use super::control::Control;
 use super::progress::Progress;
+use super::reason::Pause;
 use super::secret::key_hasher;
 use super::stats::CleanStats;
-use super::status::Notes;
+use super::status::{Claim, Notes};
 use super::throttle::Throttle;
 use crate::config::{CleanerConfig, CleaningOrder};
 use crate::error::StorageError;
@@ -62,6 +63,12 @@ struct AllNotes {
     by_log: HashMap<TopicPartition, Notes>,
     /// Counts calls of `wake`, so that none is missed.
     wakes: u64,
+}
+
+/// What a thread has claimed.
+pub(super) struct Claimed {
+    pub bounds: Bounds,
+    pub progress: Arc<Progress>,
 }
 
 /// On whose account a log is cleaned.
@@ -194,12 +201,13 @@ impl Shared {
 
     /// Chooses a log, claims it and cleans it; none when there is nothing to do.
     pub fn clean_next(&self) -> Option<(TopicPartition, Result<CleanStats, StorageError>)> {
-        let (log, bounds) = self.claim_next()?;
-        let result = self.clean(&log, &bounds, Work::Thread, &Progress::default());
+        let (log, claimed) = self.claim_next()?;
+        let Claimed { bounds, progress } = claimed;
+        let result = self.clean(&log, &bounds, Work::Thread, &progress);
         Some((log.topic_partition().clone(), result))
     }
 
-    fn claim_next(&self) -> Option<(Arc<Log>, Bounds)> {
+    fn claim_next(&self) -> Option<(Arc<Log>, Claimed)> {
         if lock(&self.config).order == CleaningOrder::Benefit {
             self.find_benefits();
         }
@@ -213,8 +221,8 @@ impl Shared {
             else {
                 continue;
             };
-            if let Some(bounds) = self.claim_if_due(log) {
-                return Some((log.clone(), bounds));
+            if let Some(claimed) = self.claim_if_due(log) {
+                return Some((log.clone(), claimed));
             }
         }
         None
@@ -233,8 +241,8 @@ impl Shared {
             }
             match std::panic::catch_unwind(AssertUnwindSafe(|| self.claim_if_due(log))) {
                 // A failure is in the notes.
-                Ok(Some(bounds)) => {
-                    drop(self.clean(log, &bounds, Work::Inline, &Progress::default()))
+                Ok(Some(Claimed { bounds, progress })) => {
+                    drop(self.clean(log, &bounds, Work::Inline, &progress))
                 }
                 Ok(None) => {}
                 Err(panic) => tracing::error!(
@@ -248,21 +256,28 @@ impl Shared {
 
     /// Claims a log for the caller if it is to be cleaned now, judged under the claim: whoever had it before may have
     /// cleaned it.
-    fn claim_if_due(&self, log: &Log) -> Option<Bounds> {
+    fn claim_if_due(&self, log: &Log) -> Option<Claimed> {
         let topic_partition = log.topic_partition();
-        let trigger = due(&self.facts(log), self.now_ms())?.trigger;
-        if !self.try_claim(topic_partition, trigger) {
+        let cleaner = self.cleaner_facts();
+        let trigger = due(&self.facts(log), &cleaner, self.now_ms())?.trigger;
+        let progress = Arc::default();
+        if !self.try_claim(topic_partition, trigger, &progress) {
             return None;
         }
         let judged = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let facts = LogFacts {
-                is_in_progress: false,
+                in_progress: None,
                 ..self.facts(log)
             };
-            due(&facts, self.now_ms())
+            due(&facts, &cleaner, self.now_ms())
         }));
         let given_up = match judged {
-            Ok(Some(due)) => return Some(due.bounds),
+            Ok(Some(due)) => {
+                return Some(Claimed {
+                    bounds: due.bounds,
+                    progress,
+                });
+            }
             Ok(None) => None,
             Err(panic) => Some(panic),
         };
@@ -271,9 +286,13 @@ impl Shared {
     }
 
     /// Claims a log for the caller, after whoever has it.
-    pub fn claim_when_free(&self, log: &Log) -> Result<Bounds, StorageError> {
+    pub fn claim_when_free(
+        &self,
+        log: &Log,
+        progress: &Arc<Progress>,
+    ) -> Result<Bounds, StorageError> {
         let topic_partition = log.topic_partition();
-        while !self.try_claim(topic_partition, Trigger::Request) {
+        while !self.try_claim(topic_partition, Trigger::Request, progress) {
             let is_claimed = |notes: &mut AllNotes| {
                 let notes = notes.by_log.get(topic_partition);
                 notes.is_some_and(|notes| notes.in_progress.is_some()) && !self.is_stopped()
@@ -294,13 +313,37 @@ impl Shared {
         }
     }
 
-    fn try_claim(&self, topic_partition: &TopicPartition, trigger: Trigger) -> bool {
+    /// The same, unless the log is paused.
+    pub fn claim_unpaused(
+        &self,
+        log: &Log,
+        progress: &Arc<Progress>,
+    ) -> Result<Bounds, StorageError> {
+        let bounds = self.claim_when_free(log, progress)?;
+        if self.is_paused(log.topic_partition()) {
+            self.give_back(log);
+            let topic_partition = log.topic_partition().clone();
+            return Err(StorageError::Paused { topic_partition });
+        }
+        Ok(bounds)
+    }
+
+    fn try_claim(
+        &self,
+        topic_partition: &TopicPartition,
+        trigger: Trigger,
+        progress: &Arc<Progress>,
+    ) -> bool {
+        let since_ms = self.now_ms();
         let mut notes = lock(&self.notes);
         let notes = notes.by_log.entry(topic_partition.clone()).or_default();
         let is_free = notes.in_progress.is_none();
         if is_free {
-            notes.in_progress = Some(trigger);
-            notes.reason = None;
+            notes.in_progress = Some(Claim {
+                trigger,
+                since_ms,
+                progress: progress.clone(),
+            });
         }
         is_free
     }
@@ -354,6 +397,35 @@ impl Shared {
     /// Keeps what lies at or above `offset` from being cleaned.
     pub fn keep_from(&self, topic_partition: &TopicPartition, offset: i64) {
         self.note(topic_partition, |notes| notes.ceiling_offset = Some(offset));
+    }
+
+    /// Keeps a log from being cleaned until it is resumed. A cleaning of it that is under way ends at its next batch; a
+    /// pause that holds already is told.
+    pub fn pause(&self, topic_partition: &TopicPartition, pause: Pause) -> Pause {
+        let mut held = pause;
+        self.note(topic_partition, |notes| {
+            held = notes.pause.get_or_insert(held.clone()).clone();
+            if let Some(claim) = &notes.in_progress {
+                claim.progress.give_up();
+            }
+        });
+        held
+    }
+
+    /// Ends a pause, and tells which.
+    pub fn resume(&self, topic_partition: &TopicPartition) -> Option<Pause> {
+        let mut ended = None;
+        self.note(topic_partition, |notes| ended = notes.pause.take());
+        if ended.is_some() {
+            self.wake();
+        }
+        ended
+    }
+
+    pub fn is_paused(&self, topic_partition: &TopicPartition) -> bool {
+        let notes = lock(&self.notes);
+        let notes = notes.by_log.get(topic_partition);
+        notes.is_some_and(|notes| notes.pause.is_some())
     }
 
     fn note(&self, topic_partition: &TopicPartition, change: impl FnOnce(&mut Notes)) {

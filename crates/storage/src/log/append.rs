@@ -114,8 +114,8 @@ fn append_validated(
     roll::roll_before_append(log, &mut writer, rules, &headers, scratch.output.len())?;
     let written = writer.active.append(&scratch.output, &headers);
     log.context.or_offline(written)?;
-    if writer.first_append_ms.is_none() {
-        writer.first_append_ms = Some(rules.now_ms);
+    if log.first_append_ms().is_none() {
+        log.first_append_ms.store(rules.now_ms, Ordering::Relaxed);
     }
     log.context
         .or_offline(update_producers(&mut writer, &batches))?;

@@ -19,7 +19,7 @@ mod producers;
 mod recover;
 
 use std::io;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -33,7 +33,8 @@ use super::leader_epochs::LeaderEpochs;
 use super::offsets::{LogPosition, Published, PublishedOffsets};
 use super::upgrade::{End, Look, Upgrade, holds_legacy};
 use super::{
-    DirectoryContext, Log, LogWriter, SegmentSet, index_settings, leftovers, replace, snapshots,
+    DirectoryContext, Log, LogWriter, NEVER, SegmentSet, index_settings, leftovers, replace,
+    snapshots,
 };
 use crate::config::LogConfig;
 use crate::dir::{self, Dir};
@@ -232,13 +233,13 @@ fn assemble(
         writer: Mutex::new(LogWriter {
             active,
             producers: parts.producers,
-            first_append_ms,
             last_snapshot_offset: parts.last_snapshot_offset,
         }),
         sync_lock: Mutex::new(()),
         replace_lock: Mutex::new(()),
         is_dirty: AtomicBool::new(false),
         is_closed: AtomicBool::new(false),
+        first_append_ms: AtomicI64::new(first_append_ms.unwrap_or(NEVER)),
     })
 }
 

@@ -37,7 +37,7 @@ mod upgrade;
 pub(crate) mod validate;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwap;
@@ -84,14 +84,18 @@ pub struct Log {
     /// Set when something was appended since the last sync began.
     is_dirty: AtomicBool,
     is_closed: AtomicBool,
+    /// When the active segment received its first batch, by the wall clock; [`NEVER`] while it is
+    /// empty. Written under the writer lock, read by anybody.
+    first_append_ms: AtomicI64,
 }
+
+/// Of [`Log::first_append_ms`].
+const NEVER: i64 = i64::MIN;
 
 /// What the writer lock guards.
 struct LogWriter {
     active: Arc<Segment>,
     producers: ProducerStateManager,
-    /// When the active segment received its first batch, by the wall clock.
-    first_append_ms: Option<i64>,
     /// Offset of the newest producer snapshot on disk.
     last_snapshot_offset: i64,
 }
@@ -319,6 +323,12 @@ impl Log {
         roll::roll_if_due(self, now_ms)
     }
 
+    /// When the active segment is rolled if nobody writes more; none when it is empty, or time does not roll it. Takes
+    /// no lock.
+    pub fn rolls_at_ms(&self) -> Option<i64> {
+        roll::rolls_at_ms(self)
+    }
+
     /// Starts a new segment unless the active one is empty. True when it did.
     pub fn roll(&self) -> Result<bool, StorageError> {
         roll::roll_now(self)
@@ -343,6 +353,10 @@ impl Log {
     /// Why the log directory takes no more writes, if that is so.
     pub fn offline_reason(&self) -> Option<String> {
         self.context.offline_reason().map(str::to_string)
+    }
+
+    fn first_append_ms(&self) -> Option<i64> {
+        Some(self.first_append_ms.load(Ordering::Relaxed)).filter(|ms| *ms != NEVER)
     }
 
     fn check_open(&self) -> Result<(), StorageError> {

@@ -18,13 +18,14 @@
 //! So everything but the active segment is durable, always: no sync has to look back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use lastword_record::BatchHeader;
 use tracing::debug;
 
 use super::offsets::LogPosition;
 use super::validate::Rules;
-use super::{Log, LogWriter, index_settings, lock, snapshots};
+use super::{Log, LogWriter, NEVER, index_settings, lock, snapshots};
 use crate::config::LogConfig;
 use crate::error::StorageError;
 use crate::file_name;
@@ -71,23 +72,23 @@ fn must_roll(log: &Log, writer: &LogWriter, config: &LogConfig, incoming: &Incom
     }
     let age_ms = match active.first_batch_timestamp() {
         Some(first) if first >= 0 && incoming.max_timestamp >= 0 => incoming.max_timestamp - first,
-        _ => incoming.now_ms - writer.first_append_ms.unwrap_or(incoming.now_ms),
+        _ => incoming.now_ms - log.first_append_ms().unwrap_or(incoming.now_ms),
     };
     is_far
         || size_bytes + incoming.size_bytes > u64::from(config.effective_segment_bytes())
-        || age_ms > roll_age_ms(log, writer, config)
+        || age_ms > roll_age_ms(log, active.base_offset(), config)
         || active.is_index_full()
 }
 
 /// `segment.ms` less the segment's share of `segment.jitter.ms`.
-fn roll_age_ms(log: &Log, writer: &LogWriter, config: &LogConfig) -> i64 {
+fn roll_age_ms(log: &Log, base_offset: i64, config: &LogConfig) -> i64 {
     let segment_ms = config.effective_segment_ms();
     let limit_ms = config.segment_jitter_ms.min(segment_ms);
     if limit_ms <= 0 {
         return segment_ms;
     }
     // Spreads the rolls of many partitions; the same segment always gets the same share.
-    let mut seed = writer.active.base_offset().cast_unsigned();
+    let mut seed = base_offset.cast_unsigned();
     for byte in log.partition_dir.bytes() {
         seed = (seed ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
@@ -95,16 +96,27 @@ fn roll_age_ms(log: &Log, writer: &LogWriter, config: &LogConfig) -> i64 {
     segment_ms - mixed.cast_signed() % limit_ms
 }
 
+/// When `roll_if_due` rolls.
+pub(super) fn rolls_at_ms(log: &Log) -> Option<i64> {
+    let config = log.config.load();
+    let segments = log.segments.load();
+    let base_offset = segments.as_slice().last()?.base_offset();
+    let age_ms = roll_age_ms(log, base_offset, &config);
+    let at_ms = log.first_append_ms()?.checked_add(age_ms)?;
+    at_ms.checked_add(1)
+}
+
 /// Rolls if the active segment has been written to for too long by the wall clock.
 pub(super) fn roll_if_due(log: &Log, now_ms: i64) -> Result<bool, StorageError> {
     let config = log.config.load_full();
     let mut writer = lock(&log.writer);
     log.check_open()?;
-    let Some(first_append_ms) = writer.first_append_ms else {
+    let Some(first_append_ms) = log.first_append_ms() else {
         return Ok(false);
     };
     let age_ms = now_ms.saturating_sub(first_append_ms);
-    if writer.active.size_bytes() == 0 || age_ms <= roll_age_ms(log, &writer, &config) {
+    let roll_age_ms = roll_age_ms(log, writer.active.base_offset(), &config);
+    if writer.active.size_bytes() == 0 || age_ms <= roll_age_ms {
         return Ok(false);
     }
     let log_end_offset = log.published.load().log_end.offset;
@@ -146,7 +158,7 @@ pub(super) fn roll_to(
     log.context.sealed.raise();
     writer.active.close_index_files();
     writer.active = segment;
-    writer.first_append_ms = None;
+    log.first_append_ms.store(NEVER, Ordering::Relaxed);
     log.published.update(|published| {
         published.log_end = LogPosition {
             offset: base_offset,

@@ -3,5 +3,6 @@
 mod cleaner;
 mod legacy_messages;
 mod log;
+mod log_lines;
 mod page_cache;
 mod segment;

@@ -1,4 +1,17 @@
 use super::*;
+use crate::cleaner::progress::ProgressView;
+use crate::cleaner::reason::ReasonCode;
+
+const ACTIVE_SEGMENT: Reason = Reason::ActiveSegment { rolls_at_ms: None };
+
+fn cleaner() -> CleanerFacts {
+    CleanerFacts {
+        is_enabled: true,
+        threads_configured: 1,
+        threads_running: 1,
+        busy_with: Arc::new([]),
+    }
+}
 
 /// A log of segments of 100 bytes and ten offsets each; the last is active.
 fn log(segments: i64) -> LogFacts {
@@ -15,13 +28,17 @@ fn log(segments: i64) -> LogFacts {
         topic_partition: topic_partition("t"),
         is_compacted: true,
         is_closed: false,
-        is_in_progress: false,
-        retry_at_ms: None,
+        in_progress: None,
+        pause: None,
+        failure: None,
+        damage: None,
         log_start_offset: 0,
         last_stable_offset: end,
+        open_transaction: None,
         log_end_offset: end,
         checkpoint_offset: None,
         segments,
+        active_rolls_at_ms: None,
         min_cleanable_dirty_ratio: 0.5,
         min_compaction_lag_ms: 0,
         max_compaction_lag_ms: i64::MAX,
@@ -40,11 +57,15 @@ fn topic_partition(topic: &str) -> TopicPartition {
 }
 
 fn reason(log: LogFacts, now_ms: i64) -> Reason {
-    choose(&[log], now_ms).not_now.pop().expect("chosen").1
+    choose(&[log], &cleaner(), now_ms)
+        .not_now
+        .pop()
+        .expect("chosen")
+        .1
 }
 
 fn triggered(log: LogFacts, now_ms: i64) -> Trigger {
-    choose(&[log], now_ms)
+    choose(&[log], &cleaner(), now_ms)
         .eligible
         .pop()
         .expect("not chosen")
@@ -68,17 +89,15 @@ fn a_clean_log_waits_for_its_active_segment() {
         checkpoint_offset: Some(30),
         ..log(4)
     };
-    assert_eq!(
-        reason(log, 0),
-        Reason::NothingDirty {
-            limit: Limit::ActiveSegment
-        }
-    );
+    assert_eq!(reason(log, 0), ACTIVE_SEGMENT);
 }
 
 #[test]
 fn a_log_with_one_segment_has_nothing_to_clean() {
-    assert_eq!(reason(log(1), 0), Reason::Empty);
+    assert_eq!(reason(log(1), 0), ACTIVE_SEGMENT);
+    let mut empty = log(1);
+    empty.segments[0].size_bytes = 0;
+    assert_eq!(reason(empty, 0), Reason::Clean);
 }
 
 #[test]
@@ -96,7 +115,7 @@ fn case_39_nothing_at_or_above_the_last_stable_offset_is_cleaned() {
         last_stable_offset: 0,
         ..open
     };
-    assert_eq!(reason(open, 0), Reason::Empty);
+    assert_eq!(reason(open, 0).code(), ReasonCode::OpenTransaction);
 }
 
 #[test]
@@ -118,13 +137,13 @@ fn case_48_max_lag_overrides_the_ratio() {
     log.min_cleanable_dirty_ratio = 0.9;
     log.max_compaction_lag_ms = 500;
     log.segments[9].first_batch_timestamp_ms = Some(2_000);
-    let before = choose(&[log.clone()], 2_500);
-    let below = Reason::BelowDirtyRatio {
+    let before = choose(&[log.clone()], &cleaner(), 2_500);
+    let below = Reason::BelowRatio {
         ratio: 0.1,
         threshold: 0.9,
     };
     assert_eq!(before.not_now[0].1, below);
-    let after = choose(&[log.clone()], 2_501);
+    let after = choose(&[log.clone()], &cleaner(), 2_501);
     assert_eq!(after.eligible[0].trigger, Trigger::MaxCompactionLag);
     assert_eq!(after.eligible[0].bounds.overdue_ms, 1);
     log.segments[9].first_batch_timestamp_ms = None;
@@ -135,7 +154,7 @@ fn case_48_max_lag_overrides_the_ratio() {
 fn case_49_a_ratio_equal_to_the_threshold_is_not_enough() {
     let mut log = log(3);
     log.checkpoint_offset = Some(10);
-    let equal = Reason::BelowDirtyRatio {
+    let equal = Reason::BelowRatio {
         ratio: 0.5,
         threshold: 0.5,
     };
@@ -144,7 +163,7 @@ fn case_49_a_ratio_equal_to_the_threshold_is_not_enough() {
     assert_eq!(triggered(log.clone(), 0), Trigger::DirtyRatio);
     log.checkpoint_offset = None;
     log.min_cleanable_dirty_ratio = 1.0;
-    let never = Reason::BelowDirtyRatio {
+    let never = Reason::BelowRatio {
         ratio: 1.0,
         threshold: 1.0,
     };
@@ -176,7 +195,7 @@ fn case_51_a_checkpoint_outside_of_the_log_is_reset_to_its_start() {
             min_cleanable_dirty_ratio: 1.0,
             ..log(4)
         };
-        let choice = choose(&[log], 0);
+        let choice = choose(&[log], &cleaner(), 0);
         assert_eq!(choice.checkpoint_resets, [(topic_partition("t"), 5)]);
         assert!(choice.eligible.is_empty());
         assert_eq!(choice.not_now[0].2.unwrap().first_dirty_offset, 5);
@@ -209,8 +228,9 @@ fn an_uncleanable_offset_below_the_dirty_one_leaves_nothing_to_clean() {
     );
     assert_eq!(
         reason(log, 0),
-        Reason::NothingDirty {
-            limit: Limit::LastStableOffset
+        Reason::OpenTransaction {
+            transaction: None,
+            last_stable_offset: 26
         }
     );
 }
@@ -222,12 +242,7 @@ fn a_passed_horizon_needs_no_dirty_bytes() {
         horizon: DeleteHorizon::At(700),
         ..log(4)
     };
-    assert_eq!(
-        reason(clean.clone(), 699),
-        Reason::NothingDirty {
-            limit: Limit::ActiveSegment
-        }
-    );
+    assert_eq!(reason(clean.clone(), 699), ACTIVE_SEGMENT);
     assert_eq!(triggered(clean.clone(), 700), Trigger::DeleteHorizon);
     let unknown = LogFacts {
         horizon: DeleteHorizon::Unknown,
@@ -239,12 +254,7 @@ fn a_passed_horizon_needs_no_dirty_bytes() {
         last_cleaned_ms: Some(650),
         ..clean
     };
-    assert_eq!(
-        reason(spaced.clone(), 749),
-        Reason::NothingDirty {
-            limit: Limit::ActiveSegment
-        }
-    );
+    assert_eq!(reason(spaced.clone(), 749), ACTIVE_SEGMENT);
     assert_eq!(triggered(spaced, 750), Trigger::DeleteHorizon);
 }
 
@@ -258,6 +268,7 @@ fn the_dirtiest_log_goes_first() {
     };
     let choice = choose(
         &[with("b", Some(20)), with("c", None), with("a", Some(20))],
+        &cleaner(),
         0,
     );
     let order: Vec<String> = choice
@@ -270,42 +281,148 @@ fn the_dirtiest_log_goes_first() {
 
 #[test]
 fn a_log_that_cannot_be_cleaned_says_why() {
-    assert_eq!(
-        reason(
-            LogFacts {
-                is_compacted: false,
-                ..log(4)
-            },
-            0
-        ),
-        Reason::NotCompacted
-    );
-    assert_eq!(
-        reason(
-            LogFacts {
-                is_closed: true,
-                ..log(4)
-            },
-            0
-        ),
-        Reason::Closed
-    );
-    assert_eq!(
-        reason(
-            LogFacts {
-                is_in_progress: true,
-                ..log(4)
-            },
-            0
-        ),
-        Reason::InProgress
-    );
-    let failed = LogFacts {
-        retry_at_ms: Some(10),
+    let uncompacted = LogFacts {
+        is_compacted: false,
         ..log(4)
     };
-    assert_eq!(reason(failed.clone(), 9), Reason::RetryAt { ms: 10 });
-    assert_eq!(triggered(failed, 10), Trigger::DirtyRatio);
+    assert_eq!(reason(uncompacted, 0), Reason::DeletePolicy);
+    let failed = LogFacts {
+        failure: Some(Failure {
+            error: "no".into(),
+            retry_at_ms: 10,
+            no_disk: None,
+        }),
+        ..log(4)
+    };
+    let quarantined = Reason::Quarantined {
+        error: "no".into(),
+        retry_at_ms: Some(10),
+    };
+    assert_eq!(reason(failed.clone(), 9), quarantined);
+    assert_eq!(triggered(failed.clone(), 10), Trigger::DirtyRatio);
+    let paused = LogFacts {
+        pause: Some(Pause {
+            by: "me".into(),
+            since_ms: 3,
+        }),
+        ..failed
+    };
+    assert_eq!(reason(paused.clone(), 0).code(), ReasonCode::Paused);
+    let disabled = CleanerFacts {
+        is_enabled: false,
+        ..cleaner()
+    };
+    let reason_of = |log: &LogFacts| {
+        let choice = choose(std::slice::from_ref(log), &disabled, 0);
+        choice.not_now[0].1.clone()
+    };
+    assert_eq!(reason_of(&paused), Reason::Disabled);
+    let running = Running {
+        trigger: Trigger::Request,
+        since_ms: 1,
+        progress: ProgressView::default(),
+    };
+    let in_progress = LogFacts {
+        in_progress: Some(InProgress {
+            running,
+            throttled_to: None,
+        }),
+        ..paused
+    };
+    assert_eq!(reason_of(&in_progress), Reason::Running(running));
+}
+
+#[test]
+fn a_closed_log_is_not_judged() {
+    let closed = LogFacts {
+        is_closed: true,
+        ..log(4)
+    };
+    let choice = choose(&[closed], &cleaner(), 0);
+    assert!(choice.eligible.is_empty() && choice.not_now.is_empty());
+}
+
+#[test]
+fn a_log_that_is_due_knows_its_place_and_whether_anybody_will_come() {
+    let logs = ["a", "b"].map(|topic| LogFacts {
+        topic_partition: topic_partition(topic),
+        ..log(4)
+    });
+    let reasons = |cleaner: &CleanerFacts| {
+        let eligible = choose(&logs, cleaner, 0).eligible.into_iter();
+        eligible.map(|log| log.reason).collect::<Vec<_>>()
+    };
+    let place = |place| Reason::Queued {
+        place,
+        of: 2,
+        busy_with: Arc::new([]),
+    };
+    assert_eq!(reasons(&cleaner()), [place(1), place(2)]);
+    let nobody = CleanerFacts {
+        threads_running: 0,
+        ..cleaner()
+    };
+    let no_worker = Reason::NoWorker {
+        running: 0,
+        configured: 1,
+    };
+    assert_eq!(reasons(&nobody), [no_worker.clone(), no_worker]);
+}
+
+#[test]
+fn a_damaged_segment_is_why_when_nothing_else_is_dirty() {
+    let damaged = LogFacts {
+        checkpoint_offset: Some(30),
+        damage: Some("here".into()),
+        ..log(4)
+    };
+    let quarantined = Reason::Quarantined {
+        error: "here".into(),
+        retry_at_ms: None,
+    };
+    assert_eq!(reason(damaged.clone(), 0), quarantined);
+    let dirty = LogFacts {
+        checkpoint_offset: None,
+        ..damaged
+    };
+    assert_eq!(triggered(dirty, 0), Trigger::DirtyRatio);
+}
+
+#[test]
+fn the_next_change_is_the_earliest_deadline() {
+    let next = |log: &LogFacts| {
+        let bounds = bounds(log, 500);
+        let reason = reason(log.clone(), 500);
+        next_ms(log, &bounds, &reason, 500)
+    };
+    let mut log = LogFacts {
+        checkpoint_offset: Some(20),
+        ..log(4)
+    };
+    assert_eq!(next(&log), None);
+    log.horizon = DeleteHorizon::At(9_000);
+    assert_eq!(next(&log), Some(9_000));
+    // The oldest dirty segment is of 1,002.
+    log.max_compaction_lag_ms = 5_000;
+    assert_eq!(next(&log), Some(6_002));
+    log.checkpoint_offset = Some(30);
+    log.active_rolls_at_ms = Some(700);
+    assert_eq!(next(&log), Some(700));
+}
+
+#[test]
+fn missing_dirty_bytes_are_what_makes_the_ratio_exceed_the_threshold() {
+    let mut log = log(11);
+    log.checkpoint_offset = Some(80);
+    let before = bounds(&log, 0);
+    assert_eq!((before.clean_bytes, before.dirty_bytes), (800, 200));
+    let missing = missing_dirty_bytes(&log, &before).expect("a threshold below one");
+    log.segments[9].size_bytes += missing - 1;
+    assert_eq!(reason(log.clone(), 0).code(), ReasonCode::BelowRatio);
+    log.segments[9].size_bytes += 1;
+    assert_eq!(triggered(log.clone(), 0), Trigger::DirtyRatio);
+    log.min_cleanable_dirty_ratio = 1.0;
+    assert_eq!(missing_dirty_bytes(&log, &before), None);
 }
 
 #[test]
@@ -346,7 +463,7 @@ fn internal_topics_go_before_dirtier_ones() {
         named("z", 20),
         named("__transaction_state", 7),
     ];
-    let order: Vec<String> = choose(&logs, 0)
+    let order: Vec<String> = choose(&logs, &cleaner(), 0)
         .eligible
         .into_iter()
         .map(|log| log.topic_partition.topic.to_string())
@@ -358,7 +475,7 @@ fn internal_topics_go_before_dirtier_ones() {
 }
 
 fn order_of(logs: &[LogFacts], now_ms: i64) -> Vec<String> {
-    let eligible = choose(logs, now_ms).eligible;
+    let eligible = choose(logs, &cleaner(), now_ms).eligible;
     eligible
         .into_iter()
         .map(|log| log.topic_partition.topic.to_string())

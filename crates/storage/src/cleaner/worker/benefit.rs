@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Shared, Work};
+use super::{Claimed, Shared, Work};
 use crate::cleaner::choose::{Bounds, DeleteHorizon, is_internal};
 use crate::cleaner::plan::Plan;
 use crate::cleaner::status::KnownBenefit;
@@ -34,19 +34,20 @@ impl Shared {
                 return;
             }
             if !self.knows_benefit(log, &eligible.bounds)
-                && let Some(bounds) = self.claim_if_due(log)
+                && let Some(claimed) = self.claim_if_due(log)
             {
-                self.find_benefit(log, &bounds);
+                self.find_benefit(log, &claimed);
             }
         }
     }
 
     /// Plans a log that the caller has claimed, and gives the claim back.
-    fn find_benefit(&self, log: &Log, bounds: &Bounds) {
+    fn find_benefit(&self, log: &Log, claimed: &Claimed) {
+        let Claimed { bounds, progress } = claimed;
         let current = self.benefit_key(log, bounds);
-        let found = match self.plan_within(log, bounds, Work::Thread) {
+        let found = match self.plan_within(log, bounds, Work::Thread, progress) {
             Ok(plan) => Some(benefit(&plan)),
-            Err(StorageError::Closed) => return self.give_back(log),
+            Err(StorageError::Closed | StorageError::Paused { .. }) => return self.give_back(log),
             // Its turn comes last, and then its cleaning says what is wrong.
             Err(_) => None,
         };

@@ -4,6 +4,7 @@
 //! Locks: `notes` and the checkpoints', one after the other and none during the work. A panic is a failure of the log.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use lastword_record::TopicPartition;
 
@@ -13,8 +14,9 @@ use crate::cleaner::clean::{CleanRequest, Cleaned, CleanerResources, clean_log, 
 use crate::cleaner::control::Control;
 use crate::cleaner::plan::Plan;
 use crate::cleaner::progress::Progress;
+use crate::cleaner::reason::ReasonCode;
 use crate::cleaner::stats::CleanStats;
-use crate::cleaner::status::IsolatedSegment;
+use crate::cleaner::status::{Counts, IsolatedSegment};
 use crate::error::StorageError;
 use crate::log::Log;
 
@@ -43,24 +45,40 @@ impl Shared {
                         "a damaged segment is left as it is, everything else was cleaned"
                     );
                 }
+                let live_bytes = bytes_below(log, bounds.first_uncleanable_offset);
+                let counts = Counts::of_cleaning(stats, bounds, live_bytes);
                 self.note(log.topic_partition(), |notes| {
+                    notes.counts = Some(counts);
                     notes.succeed(*stats, isolated.clone())
                 });
                 report(log, bounds, stats);
             }
-            // Stopped or deleted: nobody's fault, and nothing to wait for.
-            Err(StorageError::Closed) => self.give_back(log),
+            // Stopped, deleted or paused: nobody's fault, and nothing to wait for.
+            Err(StorageError::Closed | StorageError::Paused { .. }) => {
+                self.note(log.topic_partition(), |notes| {
+                    notes.totals.aborted += 1;
+                    notes.in_progress = None;
+                });
+            }
             Err(error) => {
                 let text = error.to_string();
                 let now_ms = self.now_ms();
+                let no_disk = error
+                    .is_out_of_space()
+                    .then(|| (self.needed_bytes(log, bounds), self.free_bytes()));
+                let code = match no_disk {
+                    Some(_) => ReasonCode::NoDisk,
+                    None => ReasonCode::Quarantined,
+                };
                 let mut retry_at_ms = 0;
                 self.note(log.topic_partition(), |notes| {
-                    retry_at_ms = notes.fail(text, now_ms)
+                    retry_at_ms = notes.fail(text, no_disk, now_ms);
                 });
                 let wait_ms = retry_at_ms - now_ms;
                 tracing::error!(
                     partition = %log.topic_partition(),
                     %error,
+                    reason = code.word(),
                     wait_ms,
                     "cleaning failed and is tried again later"
                 );
@@ -72,8 +90,9 @@ impl Shared {
     /// Finds what a cleaning would drop, under a claim: it waits for a cleaning of the same log that is under way. Of
     /// what it meets it may write key indexes, and convert segments with messages of magic 0 or 1.
     pub fn plan(&self, log: &Log) -> Result<(Bounds, Plan), StorageError> {
-        let bounds = self.claim_when_free(log)?;
-        let plan = self.plan_within(log, &bounds, Work::Asked);
+        let progress = Arc::default();
+        let bounds = self.claim_when_free(log, &progress)?;
+        let plan = self.plan_within(log, &bounds, Work::Asked, &progress);
         self.give_back(log);
         Ok((bounds, plan?))
     }
@@ -84,10 +103,24 @@ impl Shared {
         log: &Log,
         bounds: &Bounds,
         work: Work,
+        progress: &Progress,
     ) -> Result<Plan, StorageError> {
-        self.within(log, work, &Progress::default(), |resources, control| {
+        let plan = self.within(log, work, progress, |resources, control| {
             plan_log(log, self.request(bounds), resources, control)
-        })
+        })?;
+        let counts = Counts::of_plan(&plan, bounds, self.now_ms());
+        self.note(log.topic_partition(), |notes| notes.counts = Some(counts));
+        Ok(plan)
+    }
+
+    /// What a cleaning takes of the disk until the old segments go, at the most: about one segment.
+    fn needed_bytes(&self, log: &Log, bounds: &Bounds) -> u64 {
+        let below = bytes_below(log, bounds.first_uncleanable_offset);
+        below.min(u64::from(log.config().effective_segment_bytes()))
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.manager.dir().free_bytes().unwrap_or(0)
     }
 
     /// Does something with a log that the caller has claimed, with memory and under control. A panic is an error.
@@ -163,8 +196,16 @@ impl Shared {
     }
 }
 
+/// Of the segments.
+fn bytes_below(log: &Log, end_offset: i64) -> u64 {
+    let segments = log.segments();
+    let below = segments.iter().filter(|it| it.base_offset() < end_offset);
+    below.map(|segment| u64::from(segment.size_bytes())).sum()
+}
+
 fn report(log: &Log, bounds: &Bounds, stats: &CleanStats) {
     tracing::info!(
+        event = "compaction.done",
         partition = %log.topic_partition(),
         from = bounds.first_dirty_offset,
         to = bounds.first_uncleanable_offset,

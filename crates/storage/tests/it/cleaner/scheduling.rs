@@ -237,7 +237,7 @@ fn case_56_without_a_policy_nothing_is_cleaned() {
     assert!(!scene.clean_if_due());
     let refused = scene.cleaner.clean_now(&topic_partition());
     assert!(matches!(refused, Err(StorageError::NotCompacted { .. })));
-    assert_eq!(scene.cleaner.status()[0].reason, Some(Reason::NotCompacted));
+    assert_eq!(scene.cleaner.status()[0].reason, Reason::DeletePolicy);
     scene.log.apply_retention(i64::MAX / 2).unwrap();
     assert_eq!(scene.survivors(), "[a1@0] [a2@1] [b1@2]");
     scene.log.delete_records_before(1).unwrap();
@@ -269,43 +269,9 @@ fn the_dirtiest_log_is_cleaned_first() {
 }
 
 #[test]
-fn every_log_says_why_it_is_not_cleaned() {
-    let mut scene = Scene::new("a1@0 | A: a2@1");
-    let reason = |scene: &Scene| {
-        scene
-            .cleaner
-            .status_of(&topic_partition())
-            .unwrap()
-            .reason
-            .unwrap()
-    };
-    assert_eq!(reason(&scene), Reason::Queued);
-    scene.clean();
-    assert_eq!(
-        reason(&scene),
-        Reason::NothingDirty {
-            limit: Limit::ActiveSegment
-        }
-    );
-    scene.write("[b1@2]{p1 txn} | A:");
-    assert_eq!(
-        reason(&scene),
-        Reason::NothingDirty {
-            limit: Limit::LastStableOffset
-        }
-    );
-    scene.write("C@3{p1} |");
-    scene.configure(|config| config.min_cleanable_dirty_ratio = 1.0);
-    assert!(matches!(
-        reason(&scene),
-        Reason::BelowDirtyRatio { threshold: 1.0, .. }
-    ));
-}
-
-#[test]
 fn the_progress_of_a_cleaning_can_be_looked_at() {
     let scene = Scene::new("a1@0 b1@1 | a2@2 | A:");
-    let progress = Progress::default();
+    let progress = Arc::new(Progress::default());
     let stats = scene
         .cleaner
         .clean_and_show(&topic_partition(), &progress)
