@@ -10,6 +10,7 @@ use lastword_protocol::StrBytes;
 use lastword_storage::{Clock, Latencies, LogCleaner, LogManager};
 use tokio::sync::watch;
 
+use crate::compaction::Compactions;
 use crate::config::BrokerConfig;
 use crate::coordinator::{Groups, Transactions};
 use crate::fetch_memory::FetchMemory;
@@ -45,6 +46,8 @@ pub struct Broker {
     pub logs: Arc<LogManager>,
     /// The cleaner threads of compacted topics.
     pub cleaner: LogCleaner,
+    /// Cleanings that somebody asked for.
+    pub compactions: Compactions,
     /// Where the times of produce and fetch are reported, for the cleaner to make room.
     pub latencies: Arc<Latencies>,
     /// Every partition served.

@@ -24,6 +24,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod compaction;
 pub mod config;
 mod configs;
 mod connection;

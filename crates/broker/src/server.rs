@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::{Broker, Endpoint};
+use crate::compaction::Compactions;
 use crate::config::BrokerConfig;
 use crate::connection::{self, ConnectionLimits};
 use crate::coordinator::{Groups, Transactions, groups, transactions};
@@ -215,6 +216,7 @@ fn open(
     let cleaner_config = config.cleaner_config(start.broker_configs());
     // What was valid when it was set may not be for this version.
     let cleaner_config = cleaner_config.unwrap_or_else(|_| config.cleaner.clone());
+    let compactions = Compactions::new(cleaner_config.threads);
     let cleaner = LogCleaner::start(logs.clone(), cleaner_config)?;
     let broker = Broker {
         cluster_id: cluster.cluster_id.as_str().into(),
@@ -239,6 +241,7 @@ fn open(
         latencies: logs.latencies().clone(),
         logs,
         cleaner,
+        compactions,
         config,
     };
     restore_topics(&broker, &start, is_kafkas)?;
