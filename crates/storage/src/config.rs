@@ -52,6 +52,15 @@ pub enum TopicCompression {
     Codec(CompressionType),
 }
 
+/// `lastword.fetch.view`: what a fetch of the topic itself is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchView {
+    /// Every record there is.
+    Log,
+    /// The state view: without superseded records.
+    State,
+}
+
 /// The config of one log. `Default` has Kafka's defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
@@ -74,6 +83,8 @@ pub struct LogConfig {
     pub compression_type: TopicCompression,
     /// Cleaning merges small batches; ours.
     pub compaction_rebatch: bool,
+    /// Ours.
+    pub fetch_view: FetchView,
     pub compression_gzip_level: i32,
     pub compression_lz4_level: i32,
     pub compression_zstd_level: i32,
@@ -118,6 +129,7 @@ impl Default for LogConfig {
             max_message_bytes: 1_048_588,
             compression_type: TopicCompression::Producer,
             compaction_rebatch: true,
+            fetch_view: FetchView::Log,
             compression_gzip_level: -1,
             compression_lz4_level: 9,
             compression_zstd_level: 3,
@@ -257,6 +269,12 @@ impl LogConfig {
             "max.message.bytes" => self.max_message_bytes = value.size(),
             "compression.type" => self.compression_type = parse_compression(value.text()),
             "lastword.compaction.rebatch" => self.compaction_rebatch = value.boolean(),
+            "lastword.fetch.view" => {
+                self.fetch_view = match value.text() {
+                    "state" => FetchView::State,
+                    _ => FetchView::Log,
+                }
+            }
             "compression.gzip.level" => self.compression_gzip_level = value.int(),
             "compression.lz4.level" => self.compression_lz4_level = value.int(),
             "compression.zstd.level" => self.compression_zstd_level = value.int(),
@@ -322,6 +340,10 @@ impl LogConfig {
             "max.message.bytes" => Value::Long(self.max_message_bytes.into()),
             "compression.type" => Value::Text(compression_name(self.compression_type).into()),
             "lastword.compaction.rebatch" => Value::Boolean(self.compaction_rebatch),
+            "lastword.fetch.view" => Value::Text(match self.fetch_view {
+                FetchView::Log => "log".into(),
+                FetchView::State => "state".into(),
+            }),
             "compression.gzip.level" => Value::Long(self.compression_gzip_level.into()),
             "compression.lz4.level" => Value::Long(self.compression_lz4_level.into()),
             "compression.zstd.level" => Value::Long(self.compression_zstd_level.into()),

@@ -37,6 +37,7 @@
 //! - [`key_index`]: which key each record of a sealed segment has, so that cleanings read no values.
 //! - `cleaner`: log compaction: what may go is decided by pure functions, and done through two calls
 //!   of the log.
+//! - [`state_view`]: a log read without what is superseded, before it is cleaned.
 //! - [`dir`]: the only door to the disk, with a simulated disk that can lose power beside the real
 //!   one.
 //!
@@ -70,6 +71,7 @@ pub mod manager;
 pub mod producer_state;
 pub mod segment;
 mod signal;
+pub mod state_view;
 pub mod sync;
 
 pub use cleaner::LogCleaner;

@@ -34,13 +34,16 @@ pub struct Joined {
 }
 
 /// Marks superseded records in `segments`, and notes where the tombstones are. What is dead already stands for nothing.
+///
+/// `head` are the entries of the last segment, sorted, when it has no index: it is still written to.
 pub fn join(
     segments: &mut [SegmentPlan],
+    mut head: &[Entry],
     memory_bytes: u64,
     control: &Control<'_>,
 ) -> Result<Joined, StorageError> {
     let mut joined = Joined::default();
-    let mut entry_count = 0;
+    let mut entry_count = head.len() as u64;
     let share_bytes = memory_bytes / 2 / segments.len().max(1) as u64;
     let buffer_bytes = share_bytes.clamp(LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES);
     let mut streams: Vec<Option<Entries>> = Vec::with_capacity(segments.len());
@@ -75,6 +78,19 @@ pub fn join(
                     &mut joined,
                 );
             })?;
+        }
+        let (part_of_head, rest) = head.split_at(head.partition_point(|entry| *entry <= most));
+        head = rest;
+        for entry in part_of_head {
+            let last = segments.len().saturating_sub(1);
+            see(
+                *entry,
+                last,
+                segments,
+                &mut table,
+                &mut same_offset,
+                &mut joined,
+            );
         }
         joined.keys += table.len as u64;
         if part % 64 == 0 {

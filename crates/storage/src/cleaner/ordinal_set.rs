@@ -51,6 +51,14 @@ impl OrdinalSet {
         range.map(|ordinal| u64::from(self.insert(ordinal))).sum()
     }
 
+    /// Takes all members of `other` out.
+    pub fn remove_all(&mut self, other: &OrdinalSet) {
+        for (word, other) in self.words.iter_mut().zip(&other.words) {
+            self.count -= u64::from((*word & other).count_ones());
+            *word &= !other;
+        }
+    }
+
     /// Bytes of memory.
     pub fn memory_bytes(&self) -> u64 {
         (self.words.len() * 8) as u64
@@ -179,5 +187,7 @@ mod tests {
         assert_eq!(set.count_in_without(95..115, &other), 10);
         assert_eq!(set.count_without(&other), 190);
         assert_eq!(other.count_without(&set), 0);
+        set.remove_all(&other);
+        assert_eq!((set.len(), set.count_in(95..115)), (190, 10));
     }
 }

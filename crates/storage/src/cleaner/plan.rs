@@ -28,7 +28,7 @@ use crate::key_index::{self, BuildRequest, EndOfTransaction, IndexedBatch, KeyIn
 use crate::segment::{AbortedTransaction, Segment};
 
 /// One read of the batches of an index.
-pub(super) const BATCHES_BUFFER_BYTES: usize = 64 << 10;
+pub(crate) const BATCHES_BUFFER_BYTES: usize = 64 << 10;
 const BATCH_HEADER_BYTES: u64 = lastword_record::BATCH_HEADER_BYTES as u64;
 
 /// What to do with every segment below the first uncleanable offset.
@@ -72,12 +72,12 @@ pub struct SegmentPlan {
     /// Entries of the segment's `.txnindex` whose marker still has data.
     pub kept_aborted: Vec<AbortedTransaction>,
     pub(super) tombstones: OrdinalSet,
-    pub(super) same_offset: OrdinalSet,
-    pub(super) has_aborted: bool,
+    pub(crate) same_offset: OrdinalSet,
+    pub(crate) has_aborted: bool,
 }
 
 impl SegmentPlan {
-    fn new(segment: Arc<Segment>, aborted: Vec<AbortedTransaction>) -> SegmentPlan {
+    pub(crate) fn new(segment: Arc<Segment>, aborted: Vec<AbortedTransaction>) -> SegmentPlan {
         SegmentPlan {
             size_bytes: segment.size_bytes(),
             segment,
@@ -184,6 +184,7 @@ pub fn plan(
     planner.see_special_batches()?;
     let joined = join(
         &mut planner.plan.segments,
+        &[],
         resources.memory_bytes as u64,
         control,
     )?;
@@ -202,7 +203,9 @@ pub fn plan(
 }
 
 /// The entries of each `.txnindex`.
-fn read_aborted(segments: &[Arc<Segment>]) -> Result<Vec<Vec<AbortedTransaction>>, StorageError> {
+pub(crate) fn read_aborted(
+    segments: &[Arc<Segment>],
+) -> Result<Vec<Vec<AbortedTransaction>>, StorageError> {
     let entries = segments
         .iter()
         .map(|segment| segment.transaction_index().entries());

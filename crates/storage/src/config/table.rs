@@ -116,6 +116,8 @@ pub const TOPIC_CONFIGS: &[ConfigEntry] = &[
         doc: "Overrides segment.bytes without its minimum, for tests." },
     entry("lastword.compaction.rebatch", Boolean, "true", Any, &[same_unit("lastword.compaction.rebatch")],
         "Cleaning puts what survives in small batches together into large ones, compressed as compression.type says."),
+    entry("lastword.fetch.view", Text, "log", OneOf(&["log", "state"]), &[same_unit("lastword.fetch.view")],
+        "What fetches of the topic are served: log is every record, state leaves out those that a newer one of the same key has superseded."),
     entry("leader.replication.throttled.replicas", List, "", Any, &[],
         "Accepted for the sake of tools; a single broker does not replicate."),
     entry("local.retention.bytes", Long, "-2", AtLeast(-2), &[same_unit("log.local.retention.bytes")],

@@ -276,7 +276,7 @@ impl Builder<'_> {
 }
 
 /// What the header of a batch says.
-fn indexed(header: &BatchHeader, before: &Before) -> IndexedBatch {
+pub(crate) fn indexed(header: &BatchHeader, before: &Before) -> IndexedBatch {
     IndexedBatch {
         position: before.position,
         size_bytes: header.size_bytes() as u32,

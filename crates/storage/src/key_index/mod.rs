@@ -31,12 +31,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lastword_record::Decompressor;
 
+pub(crate) use batch::Before;
 pub use batch::{EndOfTransaction, IndexedBatch, OddRecord};
+pub(crate) use build::indexed;
 pub use build::{BuildRequest, Built, build};
 pub use entry::{ENTRY_BYTES, Entry, MAX_RECORDS};
 pub use hash::{KeyHash, KeyHasher};
 pub use header::Header;
 pub use read::{Batches, Entries, Found, KeyIndex, RecordSizes};
+pub(crate) use sort::sort;
 
 use crate::error::StorageError;
 use crate::file_name;

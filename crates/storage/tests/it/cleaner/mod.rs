@@ -19,5 +19,6 @@ mod rebatch;
 mod scene;
 mod scheduling;
 mod steering;
+mod state_view;
 mod tombstones;
 mod transactions;

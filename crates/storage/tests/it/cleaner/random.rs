@@ -54,6 +54,8 @@ pub struct Model {
     /// When a tombstone was first kept by a cleaning.
     stamped_ms: HashMap<i64, i64>,
     keys: u64,
+    /// No transaction is aborted.
+    pub always_commits: bool,
 }
 
 /// Producers 0 and 1 are transactional, 2 is idempotent, the others are plain.
@@ -71,6 +73,7 @@ impl Model {
             producers: HashMap::new(),
             stamped_ms: HashMap::new(),
             keys,
+            always_commits: false,
         }
     }
 
@@ -141,7 +144,7 @@ impl Model {
 
     fn end_transaction(&mut self) -> String {
         let producer_id = self.random.below(TRANSACTIONAL);
-        let is_abort = self.random.one_in(3);
+        let is_abort = self.random.one_in(3) && !self.always_commits;
         let open = std::mem::take(&mut self.producers.entry(producer_id).or_default().open);
         for offset in &open {
             self.records.get_mut(offset).unwrap().is_aborted = is_abort;
@@ -152,6 +155,25 @@ impl Model {
             "{}@{offset}{{p{producer_id}}} ",
             if is_abort { "X" } else { "C" }
         )
+    }
+
+    /// The offsets of data records that a state view leaves, when everything below `limit` is decided.
+    pub fn last_words(&self, limit: i64) -> BTreeSet<i64> {
+        let mut last: HashMap<u64, i64> = HashMap::new();
+        let mut kept = BTreeSet::new();
+        for (offset, record) in &self.records {
+            kept.insert(*offset);
+            let Some(key) = record.key.filter(|_| *offset < limit) else {
+                continue;
+            };
+            // Aborted data is not looked at: it supersedes nothing, and stays.
+            if !record.is_aborted
+                && let Some(superseded) = last.insert(key, *offset)
+            {
+                kept.remove(&superseded);
+            }
+        }
+        kept
     }
 
     /// The offsets of data records that a cleaning at this time leaves.

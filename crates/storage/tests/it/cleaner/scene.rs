@@ -436,7 +436,7 @@ impl Scene {
 }
 
 /// One answer to a fetch of committed records.
-fn consume(
+pub fn consume(
     batches: &[Batch],
     mut aborts: Vec<AbortedTransaction>,
     map: &mut BTreeMap<String, String>,
