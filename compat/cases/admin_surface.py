@@ -468,7 +468,7 @@ def configs(ask: Prober) -> None:
     ours_only = {c["name"] for c in ask.ask(ask.lastword, "DescribeConfigs", 4, describe((TOPIC, "tuned")))
                  ["results"][0]["configs"]} - of_topic
     of_topic -= OTHER_DEFAULTS
-    equal(ours_only, {"lastword.compaction.rebatch"}, "topic configs that Kafka has not")
+    equal(ours_only, {"lastword.compaction.rebatch", "lastword.fetch.view"}, "topic configs that Kafka has not")
     of_broker = common(ask, BROKER, "1") - OTHER_DEFAULTS
     ask.context.note(f"{len(of_topic)} topic configs and {len(of_broker)} broker configs compared")
     check(len(of_broker) > 60, f"only {len(of_broker)} broker configs are common")

@@ -22,6 +22,7 @@ var scenarios = map[string]scenario{
 	"produce_consume":   produceConsume,
 	"group_cooperative": groupCooperative,
 	"admin":             admin,
+	"group_fold":        groupFold,
 	"bank_write":        bankWrite,
 	"bank_read":         bankRead,
 	"group_member":      groupMember,
@@ -102,6 +103,59 @@ func produceConsume(ctx context.Context, bootstrap string, arguments []string) e
 			}
 			read++
 		}
+	}
+	return nil
+}
+
+// groupFold reads a topic in a group up to its present end, prints the fold as KEY TAB VALUE lines, and commits.
+func groupFold(ctx context.Context, bootstrap string, arguments []string) error {
+	topic, group := arguments[0], arguments[1]
+	consumer, err := client(bootstrap, kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.KeepControlRecords())
+	if err != nil {
+		return err
+	}
+	defer consumer.Close()
+	ends, err := kadm.NewClient(consumer).ListEndOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	missing := 0
+	next := map[int32]int64{}
+	ends.Each(func(end kadm.ListedOffset) {
+		if end.Err == nil && end.Offset > 0 {
+			next[end.Partition] = 0
+			missing++
+		}
+	})
+	if missing == 0 {
+		return fmt.Errorf("%s has no records: %v", topic, ends.Error())
+	}
+	fold := map[string]string{}
+	for missing > 0 {
+		fetches := consumer.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("at %v: %w", next, err)
+		}
+		for _, found := range fetches.Records() {
+			if !found.Attrs.IsControl() {
+				fold[string(found.Key)] = string(found.Value)
+				if found.Value == nil {
+					delete(fold, string(found.Key))
+				}
+			}
+			end, _ := ends.Lookup(topic, found.Partition)
+			if before := next[found.Partition]; before < end.Offset && found.Offset+1 >= end.Offset {
+				missing--
+			}
+			next[found.Partition] = found.Offset + 1
+		}
+	}
+	if err := consumer.CommitUncommittedOffsets(ctx); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	for key, value := range fold {
+		fmt.Printf("%s\t%s\n", key, value)
 	}
 	return nil
 }

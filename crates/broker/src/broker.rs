@@ -18,6 +18,7 @@ use crate::fetch_session::FetchSessions;
 use crate::metadata::MetadataStore;
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
+use crate::state_views::StateViews;
 
 /// Where clients are told to connect.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Broker {
     pub fetch_sessions: FetchSessions,
     /// What record data on its way to clients may take.
     pub fetch_memory: FetchMemory,
+    /// What serving state views takes.
+    pub state_views: Arc<StateViews>,
     /// True once the broker stops: waits for events end.
     pub stopping: watch::Receiver<bool>,
     /// Producer ids for idempotent producers.

@@ -41,6 +41,7 @@ pub mod partition;
 pub mod producer_ids;
 pub mod purgatory;
 pub mod server;
+pub mod state_views;
 mod takeover;
 pub mod topics;
 mod verification;

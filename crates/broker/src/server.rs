@@ -34,6 +34,7 @@ use crate::fetch_session::FetchSessions;
 use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage};
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
+use crate::state_views::StateViews;
 use crate::{takeover, topics};
 
 /// How long requests in work may take once the broker stops.
@@ -218,6 +219,8 @@ fn open(
     let cleaner_config = cleaner_config.unwrap_or_else(|_| config.cleaner.clone());
     let compactions = Compactions::new(cleaner_config.threads);
     let cleaner = LogCleaner::start(logs.clone(), cleaner_config)?;
+    let hasher = lastword_storage::cleaner::key_hasher(&*dir)?;
+    let state_views = Arc::new(StateViews::new(hasher, config.max_decompressed_bytes));
     let broker = Broker {
         cluster_id: cluster.cluster_id.as_str().into(),
         node_id: config.node_id,
@@ -236,6 +239,7 @@ fn open(
         metadata: store,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots),
         fetch_memory: FetchMemory::default(),
+        state_views,
         stopping,
         producer_ids: ProducerIds::default(),
         latencies: logs.latencies().clone(),

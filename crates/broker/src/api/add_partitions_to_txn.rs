@@ -26,7 +26,7 @@ use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::coordinator::transactions;
 use crate::error_map::transaction_code;
-use crate::metadata::is_internal;
+use crate::metadata::{is_internal, topic_of_view};
 
 const FIRST_VERSION_OF_BROKERS: i16 = 4;
 
@@ -74,6 +74,9 @@ fn refuse(
     let error = |name: &StrBytes, partition: i32| {
         if context.api_version < FIRST_VERSION_OF_BROKERS && is_internal(name) {
             return Some(ErrorCode::TopicAuthorizationFailed);
+        }
+        if topic_of_view(name).is_some() {
+            return Some(ErrorCode::InvalidTopicException);
         }
         let topic = image.topic(name);
         let exists = topic.is_some_and(|topic| (0..topic.partition_count).contains(&partition));

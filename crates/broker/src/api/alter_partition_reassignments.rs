@@ -21,6 +21,7 @@ use lastword_protocol::{ErrorCode, StrBytes, message};
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
+use crate::metadata::refuse_view;
 use crate::topics;
 
 pub(crate) async fn handle(
@@ -62,6 +63,7 @@ fn reassign(
     topic: &str,
     partition: &ReassignablePartition,
 ) -> Result<(), ApiError> {
+    refuse_view(topic)?;
     let image = broker.metadata.image();
     let number = partition.partition_index;
     if !image

@@ -18,7 +18,7 @@ use lastword_protocol::{ErrorCode, StrBytes, message};
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
-use crate::metadata::is_internal;
+use crate::metadata::{is_internal, refuse_view};
 use crate::topics;
 
 pub(crate) async fn handle(
@@ -55,6 +55,7 @@ fn grow_one(
     topic: &CreatePartitionsTopic,
     validate_only: bool,
 ) -> Result<(), ApiError> {
+    refuse_view(&topic.name)?;
     let image = broker.metadata.image();
     let present = image
         .topic(&topic.name)

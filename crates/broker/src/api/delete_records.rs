@@ -18,7 +18,7 @@ use lastword_protocol::{ErrorCode, message};
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
-use crate::metadata::is_internal;
+use crate::metadata::{is_internal, refuse_view};
 
 const NO_OFFSET: i64 = -1;
 
@@ -64,6 +64,7 @@ fn delete_all(broker: &Broker, request: DeleteRecordsRequest) -> DeleteRecordsRe
 }
 
 fn delete(broker: &Broker, topic: &str, partition: i32, offset: i64) -> Result<i64, ApiError> {
+    refuse_view(topic)?;
     if is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException.into());
     }

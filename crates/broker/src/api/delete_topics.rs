@@ -22,7 +22,7 @@ use lastword_record::TopicId;
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
-use crate::metadata::is_internal;
+use crate::metadata::{is_internal, refuse_view};
 use crate::topics;
 
 pub(crate) async fn handle(
@@ -111,6 +111,7 @@ fn delete_one(
     found: Result<(String, TopicId), ApiError>,
 ) -> DeletableTopicResult {
     let outcome = found.and_then(|(name, id)| {
+        refuse_view(&name)?;
         if is_internal(&name) {
             return Err(ApiError::new(
                 ErrorCode::InvalidTopicException,
@@ -155,10 +156,10 @@ fn result(
 fn resolve(broker: &Broker, topic: &DeleteTopicState) -> Result<(String, TopicId), ApiError> {
     let image = broker.metadata.image();
     let (found, missing) = match (&topic.name, topic.topic_id.is_zero()) {
-        (Some(name), true) => (image.topic(name), ErrorCode::UnknownTopicOrPartition),
+        (Some(name), true) => (image.readable(name), ErrorCode::UnknownTopicOrPartition),
         (None, false) => {
             let id = TopicId(topic.topic_id.to_bytes());
-            (image.topic_by_id(id), ErrorCode::UnknownTopicId)
+            (image.readable_by_id(id), ErrorCode::UnknownTopicId)
         }
         _ => {
             return Err(ApiError::new(

@@ -20,7 +20,7 @@ use lastword_protocol::{ErrorCode, StrBytes, Uuid, message};
 
 use super::{Reply, RequestContext, TOPIC_OPERATIONS};
 use crate::broker::Broker;
-use crate::metadata::{TopicImage, is_internal, validate_topic_name};
+use crate::metadata::{InvalidTopicName, TopicImage, is_internal, validate_topic_name};
 use crate::partition::LEADER_EPOCH;
 
 pub(crate) async fn handle(
@@ -71,11 +71,11 @@ pub(crate) async fn handle(
             }));
             break;
         }
-        let Some(topic) = image.topic(&name) else {
+        let Some(topic) = image.readable(&name) else {
             response.topics.push(unknown(name));
             continue;
         };
-        let (described, next) = describe(broker, topic, first, room);
+        let (described, next) = describe(broker, &topic, first, room);
         room -= described.partitions.len().min(room);
         response.topics.push(described);
         if let Some(partition_index) = next {
@@ -91,7 +91,7 @@ pub(crate) async fn handle(
 
 fn unknown(name: StrBytes) -> DescribeTopicPartitionsResponseTopic {
     let code = match validate_topic_name(&name) {
-        Ok(()) => ErrorCode::UnknownTopicOrPartition,
+        Ok(()) | Err(InvalidTopicName::StateView { .. }) => ErrorCode::UnknownTopicOrPartition,
         Err(_) => ErrorCode::InvalidTopicException,
     };
     message!(DescribeTopicPartitionsResponseTopic {

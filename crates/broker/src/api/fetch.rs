@@ -9,6 +9,7 @@
 //!   the first partition that has records is served even when it is larger, so that a consumer
 //!   with a small buffer is never stuck.
 //! - Incremental sessions (KIP-227): see `fetch_session`.
+//! - A topic's state view, or the topic itself when `lastword.fetch.view` says so, is served without superseded records.
 //! - Followers are refused: CLUSTER_AUTHORIZATION_FAILED (31). There is no replication.
 //!
 //! Versions: 4 isolation level. 5 log start offset. 7 sessions. 9 leader epochs (KIP-320). 11 rack
@@ -35,7 +36,8 @@ use crate::broker::Broker;
 use crate::error_map::ApiError;
 use crate::fetch_memory::{FetchShare, SHORT_BYTES};
 use crate::fetch_session::{FetchItem, FinishContext};
-use crate::partition::{Fetched, Partition, run_blocking};
+use crate::partition::{Fetched, Partition, ViewFetch, run_blocking};
+use crate::state_views::StateViews;
 
 /// The longest wait for data a client may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
@@ -130,7 +132,12 @@ async fn plan_or_wait(
             .filter_map(|planned| {
                 let fetched = planned.outcome.as_ref().ok()?;
                 let partition = planned.partition.as_ref()?;
-                Some(partition.register(fetched.offsets.high_watermark + 1, &wake))
+                let registration = partition.register(fetched.offsets.high_watermark + 1, &wake);
+                // As with what became visible in between.
+                if fetched.waits_for_view && partition.view().is_ready() {
+                    wake.notify_one();
+                }
+                Some(registration)
             })
             .collect();
         let is_over = tokio::select! {
@@ -159,6 +166,9 @@ fn size_bytes(planned: &Planned) -> usize {
         Ok(Fetched {
             data: Some(data), ..
         }) => data.len_bytes(),
+        Ok(Fetched {
+            view: Some(view), ..
+        }) => view.max_bytes(),
         _ => 0,
     }
 }
@@ -170,10 +180,15 @@ fn plan(broker: &Broker, items: Vec<FetchItem>, limits: Limits) -> Vec<Planned> 
         .into_iter()
         .map(|item| {
             let (partition, outcome) = match find(broker, &item) {
-                Ok(partition) => {
+                Ok((partition, is_view)) => {
                     let max_bytes = room.min(usize::try_from(item.max_bytes).unwrap_or(0));
-                    let fetched =
-                        partition.fetch(item.fetch_offset, max_bytes, is_first, limits.isolation);
+                    let (offset, isolation) = (item.fetch_offset, limits.isolation);
+                    let fetched = if is_view || partition.serves_state() {
+                        let views = &broker.state_views;
+                        partition.fetch_state(views, offset, max_bytes, is_first, isolation)
+                    } else {
+                        partition.fetch(offset, max_bytes, is_first, isolation)
+                    };
                     (Some(partition), fetched.map_err(ApiError::from))
                 }
                 Err(error) => (None, Err(error)),
@@ -191,18 +206,21 @@ fn plan(broker: &Broker, items: Vec<FetchItem>, limits: Limits) -> Vec<Planned> 
         .collect()
 }
 
-fn find(broker: &Broker, item: &FetchItem) -> Result<Arc<Partition>, ApiError> {
+/// The partition, and whether its state view is meant.
+fn find(broker: &Broker, item: &FetchItem) -> Result<(Arc<Partition>, bool), ApiError> {
     let key = &item.key;
-    let partition = if key.topic_id.is_zero() {
-        broker.partitions.find(&key.topic, key.partition)?
+    let (partition, is_view) = if key.topic_id.is_zero() {
+        broker.partitions.find_readable(&key.topic, key.partition)?
     } else {
         let image = broker.metadata.image();
         let id = TopicId(key.topic_id.to_bytes());
-        let name = &image.topic_by_id(id).ok_or(ErrorCode::UnknownTopicId)?.name;
-        broker.partitions.find(name, key.partition)?
+        let readable = image.readable_by_id(id).ok_or(ErrorCode::UnknownTopicId)?;
+        broker
+            .partitions
+            .find_readable(&readable.name, key.partition)?
     };
     partition.check_leader_epoch(item.current_leader_epoch)?;
-    Ok(partition)
+    Ok((partition, is_view))
 }
 
 async fn respond(
@@ -215,8 +233,12 @@ async fn respond(
     let (planned, bytes, share) = share_of_memory(broker, planned, limits).await;
     let begun = Instant::now();
     let committed = matches!(limits.isolation, Isolation::LastStable);
-    let read = move || read_all(planned, committed, &share);
-    let answers = if bytes <= INLINE_READ_BYTES {
+    let has_view = planned
+        .iter()
+        .any(|planned| matches!(&planned.outcome, Ok(fetched) if fetched.view.is_some()));
+    let views = broker.state_views.clone();
+    let read = move || read_all(planned, committed, &share, &views);
+    let answers = if bytes <= INLINE_READ_BYTES && !has_view {
         read()
     } else {
         match run_blocking(read).await {
@@ -268,14 +290,16 @@ fn read_all(
     planned: Vec<Planned>,
     committed: bool,
     share: &Arc<FetchShare>,
+    views: &StateViews,
 ) -> Vec<(FetchItem, PartitionData)> {
     planned
         .into_iter()
         .map(|planned| {
             let index = planned.item.key.partition;
-            let read = planned
-                .outcome
-                .and_then(|fetched| read(index, fetched, committed, share));
+            let read = planned.outcome.and_then(|fetched| match &fetched.view {
+                Some(view) => read_view(index, view, committed, share, views),
+                None => read(index, fetched, committed, share),
+            });
             let data = match read {
                 Ok(data) => data,
                 Err(error) => message!(PartitionData {
@@ -296,7 +320,7 @@ fn read(
     committed: bool,
     share: &Arc<FetchShare>,
 ) -> Result<PartitionData, ApiError> {
-    let Fetched { offsets, data } = fetched;
+    let Fetched { offsets, data, .. } = fetched;
     let mut aborted = committed.then(Vec::new);
     let mut records = Bytes::new();
     if let Some(data) = data {
@@ -315,6 +339,27 @@ fn read(
         log_start_offset: offsets.log_start_offset,
         aborted_transactions: aborted,
         records: Some(records),
+    }))
+}
+
+fn read_view(
+    index: i32,
+    view: &ViewFetch,
+    committed: bool,
+    share: &Arc<FetchShare>,
+    views: &StateViews,
+) -> Result<PartitionData, ApiError> {
+    let mut buffer = share.buffer(view.max_bytes());
+    buffer.clear();
+    let data = view.read_into(views, &mut buffer)?;
+    let len = buffer.len();
+    Ok(message!(PartitionData {
+        partition_index: index,
+        high_watermark: data.high_watermark,
+        last_stable_offset: data.last_stable_offset,
+        log_start_offset: data.log_start_offset,
+        aborted_transactions: committed.then(|| aborted_of(&data).collect()),
+        records: Some(share.bytes(buffer, len)),
     }))
 }
 

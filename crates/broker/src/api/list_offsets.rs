@@ -108,7 +108,9 @@ fn list(
     committed: bool,
     version: i16,
 ) -> Result<Option<TimestampedOffset>, ApiError> {
-    let partition = broker.partitions.find(topic, asked.partition_index)?;
+    let (partition, _) = broker
+        .partitions
+        .find_readable(topic, asked.partition_index)?;
     partition.check_leader_epoch(asked.current_leader_epoch)?;
     let offsets = partition.offsets();
     let end = if committed {

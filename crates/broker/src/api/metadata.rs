@@ -4,6 +4,7 @@
 //! - One broker leads every partition, with leader epoch 0, and is the controller.
 //! - A topic that does not exist is created when request and broker allow it; it can be used as
 //!   soon as it is answered. At most `MAX_CREATED` topics are created by one request.
+//! - State views are answered as topics when they are asked for by name or id; they are not listed.
 //! - Unknown names are UNKNOWN_TOPIC_OR_PARTITION (3), unknown ids UNKNOWN_TOPIC_ID (100), names
 //!   that cannot exist INVALID_TOPIC_EXCEPTION (17).
 //!
@@ -22,7 +23,9 @@ use lastword_record::TopicId;
 use super::{CLUSTER_OPERATIONS, Reply, RequestContext, TOPIC_OPERATIONS};
 use crate::broker::Broker;
 use crate::error_map::ApiError;
-use crate::metadata::{MetadataImage, TopicImage, is_internal, validate_topic_name};
+use crate::metadata::{
+    InvalidTopicName, MetadataImage, TopicImage, is_internal, validate_topic_name,
+};
 use crate::partition::{LEADER_EPOCH, run_blocking};
 use crate::topics;
 
@@ -87,10 +90,12 @@ async fn by_name(
     creatable: &mut usize,
     with_operations: bool,
 ) -> MetadataResponseTopic {
-    if let Some(topic) = image.topic(&name) {
-        return topic_response(broker, topic, with_operations);
+    if let Some(topic) = image.readable(&name) {
+        return topic_response(broker, &topic, with_operations);
     }
     let code = match validate_topic_name(&name) {
+        // Its topic may be created any time, but not by a reader of the view.
+        Err(InvalidTopicName::StateView { .. }) => ErrorCode::UnknownTopicOrPartition,
         Err(_) => ErrorCode::InvalidTopicException,
         Ok(()) if *creatable == 0 => ErrorCode::UnknownTopicOrPartition,
         Ok(()) => {
@@ -136,8 +141,8 @@ fn by_id(
     version: i16,
     with_operations: bool,
 ) -> MetadataResponseTopic {
-    match image.topic_by_id(TopicId(id.to_bytes())) {
-        Some(topic) => topic_response(broker, topic, with_operations),
+    match image.readable_by_id(TopicId(id.to_bytes())) {
+        Some(topic) => topic_response(broker, &topic, with_operations),
         None => message!(MetadataResponseTopic {
             error_code: ErrorCode::UnknownTopicId.code(),
             name: (version < 12).then(StrBytes::default),

@@ -82,15 +82,18 @@ fn split(
 ) -> (Option<CommitTopic>, OffsetCommitResponseTopic) {
     let (found, missing) = if version >= FIRST_VERSION_WITH_TOPIC_IDS {
         let id = TopicId(topic.topic_id.to_bytes());
-        (image.topic_by_id(id), ErrorCode::UnknownTopicId)
+        (image.readable_by_id(id), ErrorCode::UnknownTopicId)
     } else {
-        (image.topic(&topic.name), ErrorCode::UnknownTopicOrPartition)
+        (
+            image.readable(&topic.name),
+            ErrorCode::UnknownTopicOrPartition,
+        )
     };
     let mut known = Vec::new();
     let mut answers = Vec::with_capacity(topic.partitions.len());
     for each in &topic.partitions {
         let partition = each.partition_index;
-        let error = match found {
+        let error = match &found {
             None => missing,
             Some(found) if has_partition(found, partition) => {
                 known.push(CommitPartition {

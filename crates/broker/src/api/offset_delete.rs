@@ -30,7 +30,7 @@ pub(crate) async fn handle(
     let mut answers = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let partition_count = image
-            .topic(&topic.name)
+            .readable(&topic.name)
             .map_or(0, |found| found.partition_count);
         let mut known = Vec::new();
         let partitions = topic.partitions.iter().map(|each| {

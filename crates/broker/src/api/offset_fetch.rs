@@ -232,7 +232,7 @@ async fn fetch_by_id(
     let topics: Option<Vec<TopicPartitions>> = group.topics.map(|topics| {
         let mut wanted = Vec::with_capacity(topics.len());
         for topic in topics {
-            match image.topic_by_id(TopicId(topic.topic_id.to_bytes())) {
+            match image.readable_by_id(TopicId(topic.topic_id.to_bytes())) {
                 Some(found) => wanted.push(TopicPartitions {
                     name: found.name.to_string(),
                     partitions: topic.partition_indexes,
@@ -269,7 +269,7 @@ async fn fetch_by_id(
 
 /// A topic with its id; one that is gone has none.
 fn identified(image: &MetadataImage, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {
-    let found = image.topic(&topic.name)?;
+    let found = image.readable(&topic.name)?;
     Some(message!(OffsetFetchResponseTopics {
         topic_id: Uuid::from_bytes(found.id.0),
         partitions: topic

@@ -61,7 +61,7 @@ fn end_offset(
     topic: &str,
     asked: &OffsetForLeaderPartition,
 ) -> Result<(i32, i64), ApiError> {
-    let partition = broker.partitions.find(topic, asked.partition)?;
+    let (partition, _) = broker.partitions.find_readable(topic, asked.partition)?;
     if asked.current_leader_epoch < NO_EPOCH {
         return Err(ErrorCode::FencedLeaderEpoch.into());
     }

@@ -37,7 +37,7 @@ use tokio::time::Instant;
 use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::error_map::{ApiError, record_index};
-use crate::metadata::is_internal;
+use crate::metadata::{is_internal, refuse_view};
 use crate::partition::Partition;
 use crate::verification::{self, Operation, Patience, Producer};
 
@@ -308,11 +308,16 @@ fn topic_name(
     let image = broker.metadata.image();
     let (found, missing) = if context.api_version >= 13 {
         let id = TopicId(topic.topic_id.to_bytes());
-        (image.topic_by_id(id), ErrorCode::UnknownTopicId)
+        (image.readable_by_id(id), ErrorCode::UnknownTopicId)
     } else {
-        (image.topic(&topic.name), ErrorCode::UnknownTopicOrPartition)
+        (
+            image.readable(&topic.name),
+            ErrorCode::UnknownTopicOrPartition,
+        )
     };
-    let name = &found.ok_or(missing)?.name;
+    let found = found.ok_or(missing)?;
+    let name = &found.name;
+    refuse_view(name)?;
     if is_internal(name) {
         let message = format!("{name} is written by the broker only");
         return Err(ApiError::new(ErrorCode::InvalidTopicException, message));

@@ -164,7 +164,7 @@ fn split(
     topic: &TxnOffsetCommitRequestTopic,
 ) -> (Option<CommitTopic>, TxnOffsetCommitResponseTopic) {
     let count = image
-        .topic(&topic.name)
+        .readable(&topic.name)
         .map_or(0, |found| found.partition_count);
     let mut known = Vec::new();
     let mut answers = Vec::with_capacity(topic.partitions.len());

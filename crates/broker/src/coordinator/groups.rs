@@ -14,6 +14,7 @@ use super::metadata_view::Views;
 use super::runtime;
 use crate::broker::Broker;
 use crate::config::GroupSettings;
+use crate::metadata::view_name;
 
 /// One partition's groups.
 pub(crate) type Shard = runtime::Shard<GroupCoordinator>;
@@ -136,12 +137,12 @@ pub(crate) fn list(broker: &Broker) -> Result<Vec<ListedGroup>, GroupError> {
     Ok(listed)
 }
 
-/// Forgets the offsets of a topic that was deleted.
+/// Forgets the offsets of a topic that was deleted, and those of its state view.
 pub(crate) fn topic_deleted(broker: &Broker, name: &str, partition_count: i32) {
-    let deleted = [TopicPartitions {
-        name: name.to_owned(),
+    let deleted = [name.to_owned(), view_name(name)].map(|name| TopicPartitions {
+        name,
         partitions: (0..partition_count).collect(),
-    }];
+    });
     for shard in broker.groups.topic.shards() {
         shard.change(|coordinator, now_ms| coordinator.partitions_deleted(&deleted, now_ms));
     }

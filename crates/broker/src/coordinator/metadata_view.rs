@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use lastword_coordinator::{GroupOverrides, MetadataView, TopicId, TopicView};
 
 use crate::broker::Broker;
-use crate::metadata::{ConfigOwner, MetadataImage};
+use crate::metadata::{ConfigOwner, MetadataImage, TopicImage, view_of};
 
 /// The latest view, with the image it was made from.
 #[derive(Default)]
@@ -48,11 +48,14 @@ impl Views {
 
 fn make(broker: &Broker, image: &MetadataImage, last_version: i64) -> MetadataView {
     let version = broker.clock.now_ms().max(last_version + 1);
-    let topics = image.topics().map(|topic| TopicView {
+    let shown = |topic: &TopicImage| TopicView {
         name: topic.name.clone(),
         id: TopicId(topic.id.0),
         partition_count: topic.partition_count,
-    });
+    };
+    let topics = image
+        .topics()
+        .flat_map(|topic| [shown(topic), shown(&view_of(topic))]);
     MetadataView::new(
         version,
         topics,

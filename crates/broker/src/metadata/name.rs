@@ -4,6 +4,8 @@
 
 use thiserror::Error;
 
+use super::state_view::topic_of_view;
+
 /// Kafka's limit: the directory name adds a partition number and, on deletion, an id.
 pub const MAX_TOPIC_NAME_BYTES: usize = 249;
 
@@ -26,6 +28,14 @@ pub enum InvalidTopicName {
     /// Too long.
     #[error("the topic name has {0} characters, the longest allowed is {MAX_TOPIC_NAME_BYTES}")]
     TooLong(usize),
+    /// The name of a state view.
+    #[error("{}", super::state_view::view_refusal(.name, .topic))]
+    StateView {
+        /// The name itself.
+        name: String,
+        /// The topic that it is a view of.
+        topic: String,
+    },
     /// A character that is not allowed.
     #[error(
         "the topic name contains {0:?}: only ASCII letters, digits, '.', '_' and '-' are allowed"
@@ -46,6 +56,12 @@ pub fn validate_topic_name(name: &str) -> Result<(), InvalidTopicName> {
     }
     if name.len() > MAX_TOPIC_NAME_BYTES {
         return Err(InvalidTopicName::TooLong(name.chars().count()));
+    }
+    if let Some(topic) = topic_of_view(name) {
+        return Err(InvalidTopicName::StateView {
+            name: name.into(),
+            topic: topic.into(),
+        });
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if let Some(character) = name.chars().find(|&c| !allowed(c)) {

@@ -2,16 +2,18 @@
 //! engine's `Log`. Handlers reach through [`Partition::log`] for its config and its producers alone.
 //!
 //! One broker leads every partition, with leader epoch 0. A partition adds to its log the waiters
-//! that want to hear of new visible offsets. It has no lock of its own beside theirs.
+//! that want to hear of new visible offsets, and its state view. It has no lock of its own beside theirs.
 
 mod blocking;
 mod table;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lastword_protocol::ErrorCode;
 use lastword_record::{TopicId, TopicPartition};
+use lastword_storage::config::FetchView;
 use lastword_storage::{
     AppendOrigin, Appended, FetchData, Isolation, Log, LogOffsets, ReadRequest, StorageError,
     TimestampedOffset, VerificationGuard,
@@ -24,6 +26,7 @@ use crate::purgatory::{Registration, Waiters};
 
 pub use blocking::run_blocking;
 pub use table::PartitionTable;
+pub use view::{ViewFetch, ViewSlot};
 
 /// The epoch of the one leader there is.
 pub const LEADER_EPOCH: i32 = 0;
@@ -34,6 +37,7 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Partition {
     log: Arc<Log>,
     waiters: Waiters,
+    view: ViewSlot,
 }
 
 /// What a fetch found in one partition: a plan, no record bytes yet.
@@ -42,6 +46,10 @@ pub struct Fetched {
     pub offsets: LogOffsets,
     /// Where the records are; nothing when the fetch offset is at the end.
     pub data: Option<FetchData>,
+    /// Instead: a read through the state view.
+    pub view: Option<ViewFetch>,
+    /// Nothing is there because the state view is still being built.
+    pub waits_for_view: bool,
 }
 
 impl Partition {
@@ -50,6 +58,7 @@ impl Partition {
         Partition {
             log,
             waiters: Waiters::default(),
+            view: ViewSlot::default(),
         }
     }
 
@@ -66,6 +75,16 @@ impl Partition {
     /// The log, for its config and its producers; records go through the methods here.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// The place of its state view.
+    pub fn view(&self) -> &ViewSlot {
+        &self.view
+    }
+
+    /// Whether fetches of the topic itself are served its state: `lastword.fetch.view`.
+    pub fn serves_state(&self) -> bool {
+        self.log.config().fetch_view == FetchView::State
     }
 
     /// The offsets at this moment.
@@ -136,6 +155,8 @@ impl Partition {
             return Ok(Fetched {
                 offsets,
                 data: None,
+                view: None,
+                waits_for_view: false,
             });
         }
         let request = ReadRequest {
@@ -154,6 +175,8 @@ impl Partition {
         Ok(Fetched {
             offsets,
             data: Some(data),
+            view: None,
+            waits_for_view: false,
         })
     }
 

@@ -13,6 +13,7 @@ use lastword_record::TopicPartition;
 
 use super::Partition;
 use crate::error_map::ApiError;
+use crate::metadata::topic_of_view;
 
 /// A partition, or `None` when its log could not be loaded.
 pub type Slot = Option<Arc<Partition>>;
@@ -41,6 +42,18 @@ impl PartitionTable {
         let slot = slot.ok_or(ErrorCode::UnknownTopicOrPartition)?;
         slot.clone()
             .ok_or_else(|| ErrorCode::KafkaStorageError.into())
+    }
+
+    /// What is read under this name, a topic's or that of its state view; and whether it is a view.
+    pub fn find_readable(
+        &self,
+        name: &str,
+        partition: i32,
+    ) -> Result<(Arc<Partition>, bool), ApiError> {
+        match topic_of_view(name) {
+            Some(topic) => Ok((self.find(topic, partition)?, true)),
+            None => Ok((self.find(name, partition)?, false)),
+        }
     }
 
     /// The partitions of a topic that can be used, in order; none when there is no such topic.

@@ -12,5 +12,6 @@ mod metadata_and_offsets;
 mod pipelining;
 mod produce_and_fetch;
 mod restart;
+mod state_view;
 mod takeover;
 mod transactions;

@@ -37,6 +37,9 @@ public final class Driver {
         Map.entry("transactions_dump", Transactions::dumpCommitted),
         Map.entry("bank_write", Bank::write),
         Map.entry("bank_read", Bank::read),
+        Map.entry("state_view_read", StateView::read),
+        Map.entry("state_view_global_table", StateView::globalTable),
+        Map.entry("state_view_refusals", StateView::refusals),
         Map.entry("wire_probe", WireProbe::run),
         Map.entry("transaction_walk", TransactionWalk::run),
         Map.entry("streams_count", StreamsCase::count));

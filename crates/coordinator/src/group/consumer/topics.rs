@@ -88,9 +88,12 @@ impl MetadataView {
         self.topics.get(self.names.get(&id)?)
     }
 
-    /// Every topic, by name.
+    /// Every topic, by name. Not what is a view of another one, which nobody gets who has not asked for it by name: its
+    /// name has an `@`, which that of a topic cannot have.
     pub(crate) fn topics(&self) -> impl Iterator<Item = &TopicView> {
-        self.topics.values()
+        self.topics
+            .values()
+            .filter(|topic| !topic.name.contains('@'))
     }
 
     pub(crate) fn rack(&self) -> Option<&str> {

@@ -18,7 +18,7 @@ mod reasons;
 mod rebatch;
 mod scene;
 mod scheduling;
-mod steering;
 mod state_view;
+mod steering;
 mod tombstones;
 mod transactions;

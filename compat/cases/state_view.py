@@ -1,0 +1,118 @@
+"""Lastword only: the state view `TOPIC@state`, read by clients that know nothing of it.
+
+Each reader of the view comes to the map that the topic itself folds to, and the bytes of both are compared. The topics
+are never cleaned here: what is left out is left out while it is served.
+"""
+
+import random
+import time
+
+from harness.case import case, check, equal
+from harness.kcat import kcat, produce, read
+from cases.streams import BROKER, App, restored
+
+ONLY_LASTWORD = ("lastword",)
+# A head of several segments that stays one.
+HEAD = {"cleanup.policy": "compact", "segment.bytes": 1 << 20, "min.cleanable.dirty.ratio": 1,
+        "min.compaction.lag.ms": 3_600_000}
+PARTITIONS = 2
+
+
+def fold(rows) -> dict:
+    state = {}
+    for row in rows:
+        state[row.key] = row.value
+    return {key: value for key, value in state.items() if value is not None}
+
+
+def write(context, topic: str, broker, count: int, keys: int, *arguments: str) -> None:
+    seed = random.randrange(1 << 32)
+    draw = random.Random(seed)
+    context.note(f"seed {seed}")
+    lines = [f"key-{draw.randrange(keys)}:" + (f"{i} {'x' * 150}" if draw.random() > 0.02 else "")
+             for i in range(count)]
+    produce(context, topic, lines, "-X", "batch.num.messages=100", *arguments, on=broker)
+
+
+@case("state_view_clients", seconds=120, targets=ONLY_LASTWORD)
+def state_view_clients(context):
+    """Java by both group protocols, librdkafka and franz-go; bytes in proportion to what is live."""
+    broker = context.start_broker()
+    topic = context.create_topic(partitions=PARTITIONS, configs=HEAD, on=broker)
+    count = 20_000 if context.fast else 200_000
+    write(context, topic, broker, count, count // 40)
+    wanted = fold(read(context, topic, on=broker))
+    for line in context.java("state_view_read", topic, "java", "read_committed", on=broker).splitlines():
+        protocol, records, size, view_records, view_size, keys = line.split()
+        equal(int(keys), len(wanted), f"keys by {protocol}")
+        # Every key's last record, tombstones too, of which there are few.
+        check(int(view_records) < 1.1 * len(wanted), f"{view_records} records of {keys} keys by {protocol}")
+        check(int(view_size) < int(size) / 20, f"{view_size} of {size} bytes by {protocol}")
+        context.note(f"{protocol}: {records} records of {size} bytes, through the view {view_records} of {view_size}")
+    rows = read(context, f"{topic}@state", on=broker)
+    equal(fold(rows), wanted, "what kcat reads through the view")
+    check(len(rows) < 1.1 * len(wanted), f"{len(rows)} records for {len(wanted)} keys by kcat")
+    grouped = kcat(context, "-G", "kcat", "-X", "auto.offset.reset=earliest", "-e", "-q", "-K", "\t",
+                   f"{topic}@state", on=broker).out
+    check(dict(line.split("\t") for line in grouped.splitlines() if not line.endswith("\t")) == wanted,
+          "a group of kcat reads something else")
+    found = context.franz("group_fold", f"{topic}@state", "franz", on=broker)
+    check(dict(line.split("\t") for line in found.splitlines()) == wanted, "franz-go reads something else")
+
+
+@case("state_view_transactions", seconds=60, targets=ONLY_LASTWORD)
+def state_view_transactions(context):
+    """read_committed through the view: aborted records supersede nothing and are not seen."""
+    broker = context.start_broker()
+    topic = context.create_topic(partitions=3, configs=HEAD, on=broker)
+    context.java("transactions", topic, context.topic("group"), on=broker)
+    for isolation in ("read_committed", "read_uncommitted"):
+        level = ("-X", f"isolation.level={isolation}")
+        plain, view = read(context, topic, *level, on=broker), read(context, f"{topic}@state", *level, on=broker)
+        equal(fold(view), fold(plain), f"what kcat reads through the view, {isolation}")
+        check(len(view) <= len(plain), f"{len(view)} records of {len(plain)}")
+        context.note(f"{isolation}: {len(view)} of {len(plain)} records")
+
+
+@case("state_view_refusals", seconds=60, targets=ONLY_LASTWORD)
+def state_view_refusals(context):
+    context.java("state_view_refusals", context.create_topic(partitions=PARTITIONS))
+
+
+@case("state_view_streams", seconds=180, targets=ONLY_LASTWORD)
+def state_view_streams(context):
+    """A GlobalKTable over the view; and a changelog with lastword.fetch.view=state is restored from less."""
+    broker = context.start_broker(BROKER)
+    table = context.create_topic("table", configs=HEAD, on=broker)
+    count, keys = (20_000, 400) if context.fast else (100_000, 2000)
+    write(context, table, broker, count // 2, keys)
+    other = context.create_topic("other", on=broker)
+    context.java("state_view_global_table", table, context.topic("global"), other, on=broker)
+
+    for name in ("flights", "flights-per-plane"):
+        with broker.connect() as connection:
+            connection.create_topic(name, PARTITIONS)
+    produce(context, "flights", [f"plane-{i % keys}:{i}" for i in range(count)], on=broker)
+    wanted = {f"plane-{i}": count // keys for i in range(keys)}
+    # Nothing of the changelog is cleaned, so all of it would be restored.
+    app = App(context, broker, "flights", "counts", "topic.min.compaction.lag.ms=3600000",
+              "topic.max.compaction.lag.ms=7200000", "statestore.cache.max.bytes=0")
+    first = app.run()
+    app.reaches(wanted, first, store="planes")
+    first.end(30)
+
+    def restore() -> tuple[int, float]:
+        app.wipe()
+        begin = time.monotonic()
+        child = app.run()
+        seconds = time.monotonic() - begin
+        app.holds(wanted, child, store="planes")
+        child.end(30)
+        return restored(child, "planes"), seconds
+
+    every, slow = restore()
+    equal(every, count, "records restored from the plain changelog")
+    context.set_topic_configs(app.changelog("planes"), {"lastword.fetch.view": "state"}, on=broker)
+    few, fast = restore()
+    context.note(f"{every} records restored in {slow:.1f} s, with lastword.fetch.view=state {few} in {fast:.1f} s")
+    check(keys <= few < 1.1 * keys, f"{few} records restored for {keys} keys")
