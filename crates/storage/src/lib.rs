@@ -38,6 +38,7 @@
 //! - `cleaner`: log compaction: what may go is decided by pure functions, and done through two calls
 //!   of the log.
 //! - [`state_view`]: a log read without what is superseded, before it is cleaned.
+//! - [`verify`]: proof that one directory is a right cleaning of another, without opening either as a log.
 //! - [`dir`]: the only door to the disk, with a simulated disk that can lose power beside the real
 //!   one.
 //!
@@ -73,6 +74,7 @@ pub mod segment;
 mod signal;
 pub mod state_view;
 pub mod sync;
+pub mod verify;
 
 pub use cleaner::LogCleaner;
 pub use clock::Clock;

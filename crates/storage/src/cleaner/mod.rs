@@ -53,7 +53,7 @@ pub use control::Control;
 pub use plan::{Plan, SegmentPlan};
 pub use progress::{Phase, Progress, ProgressView};
 pub use reason::{OpenTransaction, Pause, Reason, ReasonCode, Running};
-pub use secret::key_hasher;
+pub use secret::{existing_key_hasher, key_hasher};
 pub use stats::{CleanStats, DeadRecords};
 pub use status::{CleanerOverview, CleanerState, Counts, IsolatedSegment, LogStatus, Totals};
 pub use throttle::Throttle;

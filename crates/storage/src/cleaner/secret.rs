@@ -12,12 +12,17 @@ use crate::key_index::KeyHasher;
 
 const SECRET_BYTES: usize = 16;
 
+/// A hasher under the secret that the directory has; nothing is made.
+pub fn existing_key_hasher(dir: &dyn Dir) -> Option<KeyHasher> {
+    let bytes = dir::read_file(dir, file_name::KEY_SECRET).ok()?;
+    let secret = <[u8; SECRET_BYTES]>::try_from(bytes).ok()?;
+    Some(KeyHasher::new(&secret))
+}
+
 /// A hasher under the directory's secret.
 pub fn key_hasher(dir: &dyn Dir) -> Result<KeyHasher, StorageError> {
-    if let Ok(bytes) = dir::read_file(dir, file_name::KEY_SECRET)
-        && let Ok(secret) = <[u8; SECRET_BYTES]>::try_from(bytes)
-    {
-        return Ok(KeyHasher::new(&secret));
+    if let Some(hasher) = existing_key_hasher(dir) {
+        return Ok(hasher);
     }
     let mut secret = [0; SECRET_BYTES];
     getrandom::fill(&mut secret).map_err(|error| {

@@ -39,6 +39,16 @@ impl FsDir {
         Ok(FsDir { root, handle })
     }
 
+    /// Opens a directory that must be there, and creates nothing.
+    pub fn open_existing(root: impl Into<PathBuf>) -> io::Result<FsDir> {
+        let root = root.into();
+        let handle = fs::File::open(&root)?;
+        match handle.metadata()?.is_dir() {
+            true => Ok(FsDir { root, handle }),
+            false => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
     /// Where the log directory is.
     pub fn root(&self) -> &Path {
         &self.root
@@ -78,6 +88,11 @@ impl Dir for FsDir {
             .read(true)
             .write(true)
             .open(self.resolve(path)?)?;
+        Ok(Arc::new(FsFile { file }))
+    }
+
+    fn open_to_read(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        let file = fs::File::open(self.resolve(path)?)?;
         Ok(Arc::new(FsFile { file }))
     }
 

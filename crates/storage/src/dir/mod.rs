@@ -35,6 +35,10 @@ pub trait Dir: Send + Sync {
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>>;
     /// Opens an existing file, readable and writable.
     fn open(&self, path: &str) -> io::Result<Arc<dyn File>>;
+    /// Opens an existing file of which nothing will be written: of a directory that belongs to somebody else.
+    fn open_to_read(&self, path: &str) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
     /// Creates a directory; its parent must exist.
     fn create_dir(&self, path: &str) -> io::Result<()>;
     /// Removes an empty directory.

@@ -67,6 +67,38 @@ impl KeyIndex {
         }))
     }
 
+    /// The file as it is, compared with nothing but its own length and the secret.
+    pub(crate) fn open_alone(
+        file: Arc<dyn File>,
+        path: String,
+        hasher: Option<&KeyHasher>,
+    ) -> Result<Result<KeyIndex, String>, StorageError> {
+        let failed = |source| StorageError::io("read", path.clone(), source);
+        let size_bytes = file.len().map_err(failed)?;
+        let mut bytes = [0; HEADER_BYTES];
+        if file.read_full_at(&mut bytes, 0).map_err(failed)? < HEADER_BYTES {
+            return Ok(Err("it ends within its header".into()));
+        }
+        let header = match Header::decode(&bytes) {
+            Ok(header) => header,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if hasher.is_some_and(|hasher| hasher.secret_id() != header.secret_id) {
+            return Ok(Err("it was made under another secret".into()));
+        }
+        if stated_bytes(&header) != Some(size_bytes) {
+            return Ok(Err(
+                "it does not have the length that its header states".into()
+            ));
+        }
+        Ok(Ok(KeyIndex {
+            file,
+            path,
+            header,
+            size_bytes,
+        }))
+    }
+
     pub fn header(&self) -> &Header {
         &self.header
     }
@@ -132,6 +164,12 @@ impl KeyIndex {
     }
 }
 
+/// The length of a file with this header.
+fn stated_bytes(header: &Header) -> Option<u64> {
+    let fixed = u64::from(header.entry_count) * ENTRY_BYTES as u64 + HEADER_BYTES as u64;
+    header.batches_bytes.checked_add(fixed)
+}
+
 /// Why a header cannot be that of the segment's index.
 fn mismatch(
     header: &Header,
@@ -139,12 +177,9 @@ fn mismatch(
     segment: &Segment,
     hasher: &KeyHasher,
 ) -> Result<Option<&'static str>, StorageError> {
-    let sections = header
-        .batches_bytes
-        .checked_add(u64::from(header.entry_count) * ENTRY_BYTES as u64 + HEADER_BYTES as u64);
     Ok(if header.secret_id != hasher.secret_id() {
         Some("it was made under another secret")
-    } else if sections != Some(size_bytes) {
+    } else if stated_bytes(header) != Some(size_bytes) {
         Some("it does not have the length that its header states")
     } else if header.base_offset != segment.base_offset()
         || header.log_bytes != segment.size_bytes()

@@ -43,7 +43,7 @@ impl AbortedTransaction {
     }
 
     /// `None` for a version that is not known.
-    fn decode(bytes: &[u8; ENTRY_BYTES]) -> Option<AbortedTransaction> {
+    pub(crate) fn decode(bytes: &[u8; ENTRY_BYTES]) -> Option<AbortedTransaction> {
         let (version, fields) = bytes.split_first_chunk::<2>()?;
         let (fields, _) = fields.as_chunks::<8>();
         let [producer_id, first_offset, last_offset, last_stable_offset] = *fields else {

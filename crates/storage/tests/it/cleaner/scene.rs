@@ -24,13 +24,14 @@ use lastword_record::{
     BatchBuilder, BatchHeader, BatchSpec, CompressionType, Decompressor, RecordBatch,
     RecordBatches, TopicId, TopicPartition, set_log_append_time,
 };
-use lastword_storage::cleaner::{CleanStats, LogCleaner};
+use lastword_storage::cleaner::{CleanStats, LogCleaner, existing_key_hasher};
 use lastword_storage::clock::Clock;
 use lastword_storage::config::{CleanerConfig, CleanupPolicy, LogConfig};
-use lastword_storage::dir::{Dir, SimDir};
+use lastword_storage::dir::{CrashModel, Dir, SimDir};
 use lastword_storage::log::{AppendOrigin, Isolation, Log, ReadRequest};
 use lastword_storage::manager::{LogManager, LogManagerConfig};
 use lastword_storage::segment::AbortedTransaction;
+use lastword_storage::verify::{self, Kind, Request, Rules, Source, Verified};
 
 pub const RETENTION_MS: i64 = 1_000;
 
@@ -170,8 +171,10 @@ impl Scene {
         let committed = self.committed_map();
         let status = self.cleaner.status_of(&topic_partition()).unwrap();
         let untouchable = status.bounds.unwrap().first_uncleanable_offset;
+        let old = self.dir.crash(CrashModel::Killed, 0);
         let stats = self.cleaner.clean_now(&topic_partition()).unwrap();
         self.check(&before, &committed, untouchable);
+        self.prove(&old);
         stats
     }
 
@@ -179,12 +182,67 @@ impl Scene {
     pub fn clean_if_due(&mut self) -> bool {
         let before = self.batches();
         let committed = self.committed_map();
+        let old = self.dir.crash(CrashModel::Killed, 0);
         let Some((_, result)) = self.cleaner.clean_next() else {
             return false;
         };
         result.unwrap();
         self.check(&before, &committed, i64::MAX);
+        self.prove(&old);
         true
+    }
+
+    /// What `lastword verify` says of the cleaning that made this directory of the old one.
+    fn prove(&self, old: &SimDir) {
+        let verified = self.verify(old);
+        let isolated = self.cleaner.status_of(&topic_partition()).unwrap();
+        if isolated.isolated_segments.is_empty() {
+            assert_eq!(verified.violations, [], "{verified:?}");
+            assert_eq!(verified.not_cleaned, self.twins() as u64, "{verified:?}");
+        } else {
+            // A damaged segment is left as it is, and nothing can be proved of it.
+            let first = &verified.violations[0];
+            assert_eq!(first.kind, Kind::OldDamaged, "{verified:?}");
+        }
+    }
+
+    /// Proves this directory against an old one.
+    pub fn verify(&self, old: &SimDir) -> Verified {
+        let config = self.config();
+        let source = |dir: &SimDir| Source {
+            dir: Arc::new(dir.clone()),
+            partition_dir: "t-0".into(),
+            log_start_offset: Some(self.log.offsets().log_start_offset),
+            first_dirty_offset: None,
+            key_hasher: existing_key_hasher(dir),
+        };
+        verify::verify(&Request {
+            old: &source(old),
+            new: &source(&self.dir),
+            rules: Rules {
+                compact: config.cleanup_policy.compact,
+                delete: config.cleanup_policy.delete,
+                min_compaction_lag_ms: config.min_compaction_lag_ms,
+                delete_retention_ms: config.delete_retention_ms,
+                producer_id_expiration_ms: LogManagerConfig::default().producer_id_expiration_ms,
+                now_ms: self.clock.now_ms(),
+                since_ms: None,
+            },
+            memory_bytes: self.cleaner_config.dedupe_buffer_size_bytes as usize,
+            max_decompressed_bytes: 64 << 20,
+            progress: &Default::default(),
+        })
+        .unwrap()
+    }
+
+    /// Records that have the offset of the one before: of one key all of them stay.
+    fn twins(&self) -> usize {
+        let offsets: Vec<i64> = self
+            .batches()
+            .iter()
+            .flat_map(|batch| batch.rows.iter().map(|row| row.offset).collect::<Vec<_>>())
+            .collect();
+        offsets.windows(2).filter(|two| two[0] == two[1]).count()
     }
 
     fn check(&self, before: &[Batch], committed: &BTreeMap<String, String>, untouchable: i64) {

@@ -1,0 +1,127 @@
+//! What a log says of its transactions and producers when it is read from the start: which data was rolled back, what
+//! is still open, and the last thing known of each producer. From the batches alone, no index is asked.
+//!
+//! Memory follows the transactions that were rolled back and the producers that were ever there. No I/O.
+
+use std::collections::HashMap;
+
+use lastword_record::control::ControlRecordType;
+use lastword_record::{BatchHeader, Record};
+
+/// A transaction that was rolled back; both offsets inclusive, the last one is the marker's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Abort {
+    pub producer_id: i64,
+    pub first_offset: i64,
+    pub last_offset: i64,
+}
+
+/// The last batch of a producer, by which a repetition is recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerEnd {
+    pub epoch: i16,
+    /// Last offset and last sequence; none when only a marker of this epoch is known.
+    pub last_batch: Option<(i64, i32)>,
+    pub timestamp_ms: i64,
+    /// Of its last batch or marker.
+    pub last_offset: i64,
+}
+
+/// Fed with batches in order.
+#[derive(Debug, Default)]
+pub struct History {
+    aborts: HashMap<i64, Vec<(i64, i64)>>,
+    open: HashMap<i64, i64>,
+    producers: HashMap<i64, ProducerEnd>,
+}
+
+impl History {
+    /// Takes the next batch; `marker` is what its control record says, if it has one.
+    pub fn push(&mut self, header: &BatchHeader, marker: Option<ControlRecordType>) {
+        if !header.has_producer_id() {
+            return;
+        }
+        let id = header.producer_id;
+        let entry = self.producers.entry(id).or_insert(ProducerEnd {
+            epoch: header.producer_epoch,
+            last_batch: None,
+            timestamp_ms: header.max_timestamp,
+            last_offset: header.last_offset(),
+        });
+        if entry.epoch != header.producer_epoch {
+            entry.epoch = header.producer_epoch;
+            entry.last_batch = None;
+        }
+        entry.timestamp_ms = header.max_timestamp;
+        entry.last_offset = header.last_offset();
+        if !header.is_control() {
+            entry.last_batch = Some((header.last_offset(), header.last_sequence()));
+            if header.is_transactional() {
+                self.open.entry(id).or_insert(header.base_offset);
+            }
+            return;
+        }
+        let first_offset = match marker {
+            Some(ControlRecordType::Commit | ControlRecordType::Abort) => self.open.remove(&id),
+            _ => None,
+        };
+        if let (Some(ControlRecordType::Abort), Some(first_offset)) = (marker, first_offset) {
+            let ranges = self.aborts.entry(id).or_default();
+            ranges.push((first_offset, header.last_offset()));
+        }
+    }
+
+    /// First offset of the earliest transaction without an end.
+    pub fn first_open_offset(&self) -> Option<i64> {
+        self.open.values().copied().min()
+    }
+
+    /// Whether this producer has a transaction without an end.
+    pub fn is_open(&self, producer_id: i64) -> bool {
+        self.open.contains_key(&producer_id)
+    }
+
+    /// Whether a batch is data of a transaction that was rolled back.
+    pub fn is_aborted(&self, header: &BatchHeader) -> bool {
+        if !header.is_transactional() || header.is_control() {
+            return false;
+        }
+        let Some(ranges) = self.aborts.get(&header.producer_id) else {
+            return false;
+        };
+        let last_offset = header.last_offset();
+        let next = ranges.partition_point(|(_, marker_offset)| *marker_offset < last_offset);
+        ranges
+            .get(next)
+            .is_some_and(|(first_offset, _)| *first_offset <= last_offset)
+    }
+
+    /// The transaction that this marker rolled back, if there was data of it.
+    pub fn abort_at(&self, producer_id: i64, marker_offset: i64) -> Option<Abort> {
+        let ranges = self.aborts.get(&producer_id)?;
+        let index = ranges.partition_point(|(_, last_offset)| *last_offset < marker_offset);
+        let (first_offset, last_offset) = *ranges.get(index)?;
+        (last_offset == marker_offset).then_some(Abort {
+            producer_id,
+            first_offset,
+            last_offset,
+        })
+    }
+
+    /// Every producer, in no order.
+    pub fn producers(&self) -> impl Iterator<Item = (i64, ProducerEnd)> + '_ {
+        self.producers.iter().map(|(id, end)| (*id, *end))
+    }
+
+    pub fn producer(&self, id: i64) -> Option<ProducerEnd> {
+        self.producers.get(&id).copied()
+    }
+}
+
+/// What a control record says.
+pub fn marker_of(header: &BatchHeader, record: &Record<'_>) -> Option<ControlRecordType> {
+    if !header.is_control() {
+        return None;
+    }
+    ControlRecordType::parse(record.key?).ok()
+}
