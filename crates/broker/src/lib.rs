@@ -37,6 +37,7 @@ pub mod fetch_session;
 mod lock;
 pub mod metadata;
 pub mod offline;
+pub mod offline_read;
 pub mod partition;
 pub mod producer_ids;
 pub mod purgatory;

@@ -76,8 +76,8 @@ pub enum OfflineError {
 /// Settings of the caller, checked.
 #[derive(Clone, Debug)]
 pub struct OfflineSettings {
-    broker: BrokerConfig,
-    topic: Properties,
+    pub(crate) broker: BrokerConfig,
+    pub(crate) topic: Properties,
 }
 
 impl OfflineSettings {
@@ -242,18 +242,28 @@ const NO_POLICY: CleanupPolicy = CleanupPolicy {
 };
 
 /// What the directory says about topics.
-struct Metadata {
+pub(crate) struct Metadata {
     lastword: MetadataImage,
     /// Kafka's metadata log, if there is one; else why it cannot be read.
     kafka: Result<Option<MetadataImage>, KraftError>,
 }
 
 impl Metadata {
-    fn load(path: &Path, dir: Arc<dyn Dir>, node_id: i32) -> Result<Metadata, MetadataFileError> {
+    pub(crate) fn load(
+        path: &Path,
+        dir: Arc<dyn Dir>,
+        node_id: i32,
+    ) -> Result<Metadata, MetadataFileError> {
         Ok(Metadata {
             lastword: MetadataFile::new(dir).load()?.unwrap_or_default(),
             kafka: read_kraft_metadata(path, node_id),
         })
+    }
+
+    /// Whether anything says what this topic is.
+    pub(crate) fn describes(&self, topic: &str) -> bool {
+        let kafka = self.kafka.as_ref().ok().and_then(Option::as_ref);
+        self.lastword.topic(topic).is_some() || kafka.is_some_and(|it| it.topic(topic).is_some())
     }
 }
 
@@ -307,7 +317,7 @@ impl KafkaFiles {
 }
 
 /// Whoever the directory belongs to may be cleaned.
-fn identity(path: &Path, dir: &dyn Dir) -> Result<Identity, OfflineError> {
+pub(crate) fn identity(path: &Path, dir: &dyn Dir) -> Result<Identity, OfflineError> {
     let failed = |source| OfflineError::Directory {
         path: path.to_owned(),
         source,
@@ -345,7 +355,7 @@ fn identity(path: &Path, dir: &dyn Dir) -> Result<Identity, OfflineError> {
 }
 
 /// The config of a topic's logs; see the file header.
-fn log_config(
+pub(crate) fn log_config(
     settings: &OfflineSettings,
     metadata: &Metadata,
     topic: &str,

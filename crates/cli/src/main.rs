@@ -2,7 +2,7 @@
 //!
 //! One file per command under `commands/`; they are free functions from parsed arguments to a `Result`, and
 //! only this file turns a result into an exit code. The tools speak the Kafka wire through `client/`, so they
-//! work against any Kafka broker; only `serve` and `compact` know the broker inside.
+//! work against any Kafka broker; only `serve`, `compact` and `verify` know the broker inside.
 //!
 //! Standard output carries the answer and nothing else; everything said to a person goes to standard error.
 
@@ -51,6 +51,8 @@ enum Command {
     Consume(commands::consume::Args),
     /// Clean the compacted logs of a directory that no broker runs on
     Compact(commands::compact::Args),
+    /// Prove that one directory is a right cleaning of another
+    Verify(commands::verify::Args),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +71,10 @@ fn main() -> ExitCode {
         Command::Compact(args) => {
             let json = args.json();
             (commands::compact::run(&args), json)
+        }
+        Command::Verify(args) => {
+            let json = args.json();
+            (commands::verify::run(&args), json)
         }
     };
     match result {

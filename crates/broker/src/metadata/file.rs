@@ -80,7 +80,7 @@ impl MetadataFile {
 
     /// The image, or nothing when the directory has none yet.
     pub fn load(&self) -> Result<Option<MetadataImage>, MetadataFileError> {
-        let file = match self.dir.open(FILE_NAME) {
+        let file = match self.dir.open_to_read(FILE_NAME) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", error)),

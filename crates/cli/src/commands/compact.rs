@@ -13,7 +13,7 @@ mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -27,6 +27,8 @@ use lastword_storage::{Clock, Log, LogCleaner, StorageError};
 use crate::error::{CliError, Exit, Result};
 use crate::output::{OutputFormat, nearest, say};
 use crate::{process, properties};
+pub use bar::When;
+
 use bar::Bar;
 use interrupt::Interrupt;
 use report::{Outcome, Report, Row, Size};
@@ -100,7 +102,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Checks the names here, where a slip can be corrected.
-fn settings(given: &[String]) -> Result<OfflineSettings> {
+pub fn settings(given: &[String]) -> Result<OfflineSettings> {
     let mut settings = BTreeMap::new();
     for text in given {
         let (name, value) = properties::parse(text).map_err(CliError::usage)?;
@@ -212,7 +214,7 @@ fn select(args: &Args, logs: &OfflineLogs, report: &mut Report) -> Result<Vec<Jo
         .iter()
         .map(|log| log.topic_partition())
         .chain(failed.keys());
-    let wanted = wanted(args, &known.cloned().collect())?;
+    let wanted = wanted(&args.topic, &args.data_dir, &known.cloned().collect())?;
     for (topic_partition, reason) in failed.iter().filter(|(it, _)| wanted.contains(it)) {
         let reason = format!("it cannot be loaded: {reason}");
         report.add(Row::failed(topic_partition, reason));
@@ -247,12 +249,16 @@ fn select(args: &Args, logs: &OfflineLogs, report: &mut Report) -> Result<Vec<Jo
 }
 
 /// Which partitions the arguments name; all without arguments.
-fn wanted(args: &Args, known: &BTreeSet<TopicPartition>) -> Result<BTreeSet<TopicPartition>> {
-    if args.topic.is_empty() {
+pub fn wanted(
+    topics: &[String],
+    path: &Path,
+    known: &BTreeSet<TopicPartition>,
+) -> Result<BTreeSet<TopicPartition>> {
+    if topics.is_empty() {
         return Ok(known.clone());
     }
     let mut wanted = BTreeSet::new();
-    for text in &args.topic {
+    for text in topics {
         let (topic, partition) = match text.split_once(':') {
             None => (text.as_str(), None),
             Some((topic, number)) => {
@@ -269,19 +275,19 @@ fn wanted(args: &Args, known: &BTreeSet<TopicPartition>) -> Result<BTreeSet<Topi
         let before = wanted.len();
         wanted.extend(found.cloned());
         if wanted.len() == before && !wanted.iter().any(|it| *it.topic == *topic) {
-            return Err(unknown_topic(args, text, topic, known));
+            return Err(unknown_topic(path, text, topic, known));
         }
     }
     Ok(wanted)
 }
 
 fn unknown_topic(
-    args: &Args,
+    path: &Path,
     text: &str,
     topic: &str,
     known: &BTreeSet<TopicPartition>,
 ) -> CliError {
-    let path = args.data_dir.display();
+    let path = path.display();
     let partitions: Vec<String> = known
         .iter()
         .filter(|it| *it.topic == *topic)

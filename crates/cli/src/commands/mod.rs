@@ -5,3 +5,4 @@ pub mod consume;
 pub mod produce;
 pub mod serve;
 pub mod topic;
+pub mod verify;

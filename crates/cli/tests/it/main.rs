@@ -9,3 +9,4 @@ mod records;
 mod serve;
 mod support;
 mod topics;
+mod verify;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a command printed and how it ended.
+#[derive(Debug)]
 pub struct Run {
     pub code: i32,
     pub out: String,

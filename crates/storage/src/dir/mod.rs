@@ -150,7 +150,7 @@ pub trait File: Send + Sync {
 
 /// The whole content of a small file.
 pub fn read_file(dir: &dyn Dir, path: &str) -> io::Result<Vec<u8>> {
-    let file = dir.open(path)?;
+    let file = dir.open_to_read(path)?;
     let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
     let mut bytes = vec![0; len];
     let count = file.read_full_at(&mut bytes, 0)?;

@@ -77,23 +77,24 @@ pub struct Request<'a> {
     pub progress: &'a AtomicU64,
 }
 
-/// How NEW can be wrong. The names are part of the command's answers.
+/// How NEW can be wrong. The names are part of the command's answers. Of several at one offset
+/// the first in this order is told first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    Order,
+    Damaged,
+    OldDamaged,
+    LogStart,
+    LogEnd,
     Lost,
     AboveBound,
     Changed,
     Invented,
-    Order,
     TombstoneEarly,
     MarkerEarly,
     Horizon,
     Transaction,
     Producer,
-    LogStart,
-    LogEnd,
-    Damaged,
-    OldDamaged,
     OffsetIndex,
     TimeIndex,
     TransactionIndex,
@@ -103,20 +104,20 @@ pub enum Kind {
 
 impl Kind {
     pub const ALL: [Kind; 19] = [
+        Kind::Order,
+        Kind::Damaged,
+        Kind::OldDamaged,
+        Kind::LogStart,
+        Kind::LogEnd,
         Kind::Lost,
         Kind::AboveBound,
         Kind::Changed,
         Kind::Invented,
-        Kind::Order,
         Kind::TombstoneEarly,
         Kind::MarkerEarly,
         Kind::Horizon,
         Kind::Transaction,
         Kind::Producer,
-        Kind::LogStart,
-        Kind::LogEnd,
-        Kind::Damaged,
-        Kind::OldDamaged,
         Kind::OffsetIndex,
         Kind::TimeIndex,
         Kind::TransactionIndex,
@@ -260,7 +261,7 @@ pub fn verify(request: &Request<'_>) -> Result<Verified, VerifyError> {
     walk::walk(request, &old, &new, &first, &words, &mut verified)?;
     verified
         .violations
-        .sort_by_key(|violation| violation.offset);
+        .sort_by_key(|violation| (violation.offset, violation.kind));
     Ok(verified)
 }
 

@@ -259,10 +259,7 @@ impl Walk<'_> {
     /// A record of NEW.
     fn see(&mut self, place: &BatchPlace, record: Seen) -> Result<(), ReadError> {
         self.pass_old_below(record.offset)?;
-        loop {
-            let Some((old_place, old, ordinal)) = self.next_old()? else {
-                break;
-            };
+        while let Some((old_place, old, ordinal)) = self.next_old()? {
             if old.offset != record.offset {
                 break;
             }
@@ -326,7 +323,8 @@ impl Walk<'_> {
                 sequence_of(header, offset),
             )
         };
-        if producer(was) != producer(is) && !(may_lose_producer && !is.has_producer_id()) {
+        let is_lost = may_lose_producer && !is.has_producer_id();
+        if !is_lost && producer(was) != producer(is) {
             let message = format!(
                 "it is of producer, epoch and sequence {:?}, in OLD of {:?}",
                 producer(is),

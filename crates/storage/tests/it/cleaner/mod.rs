@@ -12,6 +12,7 @@ mod key_index;
 mod legacy;
 mod on_disk;
 mod panics;
+mod planted_damage;
 mod producers;
 mod random;
 mod reasons;
