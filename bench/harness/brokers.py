@@ -122,7 +122,8 @@ class Broker:
         if self.kind == "kafka":
             properties = os.path.join(self.home, "server.properties")
             return java("kafka.Kafka", properties, jvm=KAFKA_JVM, log4j="log4j2.properties")
-        command = [self.binary, "serve", "--data", self.data, "--listen", self.address]
+        command = [self.binary, "serve", "--data", self.data, "--listen", self.address,
+                   "--http", "off"]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         return command

@@ -148,7 +148,8 @@ class Lastword(Broker):
         # As Kafka is told below: kafka-python's tests ask where that config came from.
         configs = {"advertised.listeners": f"PLAINTEXT://{self.bootstrap}", **self.configs}
         sets = [part for k, v in configs.items() for part in ("--set", f"{k}={v}")]
-        return [self.binary, "serve", "--data", self.data, "--listen", self.bootstrap, *sets]
+        return [self.binary, "serve", "--data", self.data, "--listen", self.bootstrap,
+                "--http", "off", *sets]
 
 
 class Kafka(Broker):

@@ -2,7 +2,8 @@
 //!
 //! One file per command under `commands/`; they are free functions from parsed arguments to a `Result`, and
 //! only this file turns a result into an exit code. The tools speak the Kafka wire through `client/`, so they
-//! work against any Kafka broker; only `serve`, `compact` and `verify` know the broker inside.
+//! work against any Kafka broker; `check` speaks HTTP through `http`; only `serve`, `compact` and `verify` know the broker
+//! inside.
 //!
 //! Standard output carries the answer and nothing else; everything said to a person goes to standard error.
 
@@ -11,6 +12,7 @@ mod client;
 mod commands;
 mod error;
 mod format;
+mod http;
 mod murmur2;
 mod offset;
 mod output;
@@ -42,6 +44,8 @@ struct Cli {
 enum Command {
     /// Run a broker
     Serve(commands::serve::Args),
+    /// Ask whether a broker serves: exit code 0 for yes, 1 for no, 3 for no answer
+    Check(commands::check::Args),
     /// Create, list, describe, alter and delete topics
     #[command(visible_alias = "topics")]
     Topic(commands::topic::Args),
@@ -59,6 +63,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, json) = match cli.command {
         Command::Serve(args) => (commands::serve::run(&args), false),
+        Command::Check(args) => {
+            let json = args.json();
+            (commands::check::run(&args), json)
+        }
         Command::Topic(args) => {
             let json = args.json();
             (commands::topic::run(args), json)

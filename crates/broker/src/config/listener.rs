@@ -1,4 +1,4 @@
-//! `listeners` and `advertised.listeners`.
+//! `listeners`, `advertised.listeners` and `lastword.http.listen`.
 //!
 //! One plaintext listener for clients. Listeners of the controller quorum are skipped, so that a
 //! file written for Kafka can be used. Anything but loopback is refused unless it is asked for by
@@ -11,6 +11,7 @@ use crate::metadata::Properties;
 
 const LISTENERS: &str = "listeners";
 const ADVERTISED_LISTENERS: &str = "advertised.listeners";
+const HTTP_LISTEN: &str = "lastword.http.listen";
 const INSECURE_LISTEN: &str = "lastword.insecure.listen";
 const DEFAULT_LISTENERS: &str = "PLAINTEXT://127.0.0.1:9092";
 
@@ -85,18 +86,44 @@ pub(super) fn client_listener(properties: &Properties) -> Result<Listener, Confi
         let reason = format!("{protocol} is not supported, only PLAINTEXT");
         return Err(ConfigError::new(LISTENERS, text, reason));
     }
+    check_is_local(properties, LISTENERS, text, &listener)?;
+    Ok(listener)
+}
+
+/// The HTTP listener; none when it is switched off.
+pub(super) fn http_listener(
+    properties: &Properties,
+    text: &str,
+) -> Result<Option<Listener>, ConfigError> {
+    let text = text.trim();
+    if text.is_empty() || text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let listener = Listener::parse(HTTP_LISTEN, &format!("HTTP://{text}"));
+    let listener = listener
+        .map_err(|_| ConfigError::new(HTTP_LISTEN, text, "expected host:port, or off for none"))?;
+    check_is_local(properties, HTTP_LISTEN, text, &listener)?;
+    Ok(Some(listener))
+}
+
+fn check_is_local(
+    properties: &Properties,
+    config: &str,
+    text: &str,
+    listener: &Listener,
+) -> Result<(), ConfigError> {
     let insecure = properties
         .get(INSECURE_LISTEN)
         .is_some_and(|text| text.trim() == "true");
-    if !listener.is_loopback() && !insecure {
-        let reason = format!(
-            "{} is not a loopback address, and there is no authentication: whoever can connect \
-             can read and delete everything. Set {INSECURE_LISTEN}=true if that is meant",
-            listener.host
-        );
-        return Err(ConfigError::new(LISTENERS, text, reason));
+    if listener.is_loopback() || insecure {
+        return Ok(());
     }
-    Ok(listener)
+    let reason = format!(
+        "{} is not a loopback address, and there is no authentication: whoever can connect \
+         can read and delete everything. Set {INSECURE_LISTEN}=true if that is meant",
+        listener.host
+    );
+    Err(ConfigError::new(config, text, reason))
 }
 
 /// Where clients are told to connect.

@@ -66,6 +66,8 @@ pub struct BrokerConfig {
     pub listener: Listener,
     /// Where clients are told to connect; port 0 stands for the port that was bound.
     pub advertised: Listener,
+    /// The HTTP server.
+    pub http: HttpSettings,
     /// `log.dirs`, or `log.dir`.
     pub log_dir: String,
     /// `num.partitions`.
@@ -109,6 +111,17 @@ pub struct BrokerConfig {
     /// Names that were accepted and have no effect here.
     pub ignored: Vec<String>,
     properties: Properties,
+}
+
+/// The configs of the HTTP server, which is a crate of its own.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// `lastword.http.listen`; none when it is `off` or empty.
+    pub listener: Option<Listener>,
+    /// Whether the address was set: only then is it an error that somebody else has it.
+    pub is_named: bool,
+    /// `lastword.http.admin.enable`.
+    pub is_admin_enabled: bool,
 }
 
 /// The configs of consumer groups and their topic.
@@ -185,6 +198,7 @@ impl BrokerConfig {
             })?,
             advertised: listener::advertised_listener(properties, &listener)?,
             listener,
+            http: http_settings(&values)?,
             log_dir: log_dir(properties)?,
             num_partitions: values.int("num.partitions")?,
             auto_create_topics: values.boolean("auto.create.topics.enable")?,
@@ -279,6 +293,16 @@ impl BrokerConfig {
 fn dynamic_or<T: std::str::FromStr>(dynamic: &Properties, name: &str, fixed: T) -> T {
     let set = dynamic.get(name).and_then(|text| text.trim().parse().ok());
     set.unwrap_or(fixed)
+}
+
+fn http_settings(values: &Values<'_>) -> Result<HttpSettings, ConfigError> {
+    const LISTEN: &str = "lastword.http.listen";
+    let (_, text) = values.entry_and_text(LISTEN)?;
+    Ok(HttpSettings {
+        listener: listener::http_listener(values.properties, &text)?,
+        is_named: values.properties.contains_key(LISTEN),
+        is_admin_enabled: values.boolean("lastword.http.admin.enable")?,
+    })
 }
 
 fn group_settings(values: &Values<'_>) -> Result<GroupSettings, ConfigError> {

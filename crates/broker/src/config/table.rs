@@ -155,6 +155,8 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("group.max.session.timeout.ms", Int, "1800000", POSITIVE, "Longest session timeout a member may ask for."),
     entry("group.max.size", Int, "2147483647", POSITIVE, "Most members of a group."),
     entry("group.min.session.timeout.ms", Int, "6000", POSITIVE, "Shortest session timeout a member may ask for."),
+    entry("lastword.http.admin.enable", Boolean, "true", ANY, "Whether HTTP requests may change anything, such as start a cleaning."),
+    entry("lastword.http.listen", Text, "127.0.0.1:9644", ANY, "The address of the HTTP server, host:port; off for none."),
     entry("lastword.insecure.listen", Boolean, "false", ANY, "Allows a listener that is not on a loopback address, without authentication."),
     idle("leader.replication.throttled.rate", Long, "9223372036854775807", (0, i64::MAX)),
     entry("listeners", Text, "PLAINTEXT://127.0.0.1:9092", ANY, "The address to listen on."),

@@ -104,6 +104,36 @@ fn a_public_listener_must_be_asked_for_by_name() {
 }
 
 #[test]
+fn http_listens_on_loopback_unless_it_is_switched_off_or_asked_for_elsewhere() {
+    let http = |pairs: &[(&str, &str)]| config(pairs).map(|config| config.http);
+    let default = http(&[]).unwrap();
+    let listener = default.listener.unwrap();
+    assert_eq!((listener.host.as_str(), listener.port), ("127.0.0.1", 9644));
+    assert!(!default.is_named && default.is_admin_enabled);
+    const LISTEN: &str = "lastword.http.listen";
+    for off in ["", "off", " OFF "] {
+        assert_eq!(http(&[(LISTEN, off)]).unwrap().listener, None);
+    }
+    let named = http(&[(LISTEN, "[::1]:0")]).unwrap();
+    assert!(named.is_named && named.listener.unwrap().host == "::1");
+    for wrong in ["9644", "localhost", "localhost:http", "127.0.0.1:65536"] {
+        let error = http(&[(LISTEN, wrong)]).unwrap_err();
+        assert_eq!((error.name.as_str(), error.value.as_str()), (LISTEN, wrong));
+    }
+    let public = (LISTEN, ":9644");
+    assert!(
+        http(&[public])
+            .unwrap_err()
+            .reason
+            .contains("lastword.insecure.listen")
+    );
+    let listener = http(&[public, ("lastword.insecure.listen", "true")])
+        .unwrap()
+        .listener;
+    assert_eq!(listener.unwrap().host, "0.0.0.0");
+}
+
+#[test]
 fn the_table_is_sorted_and_its_defaults_are_valid() {
     assert!(BROKER_CONFIGS.is_sorted_by_key(|entry| entry.name));
     for entry in BROKER_CONFIGS

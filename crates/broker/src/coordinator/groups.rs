@@ -35,6 +35,11 @@ impl Groups {
             views: Views::default(),
         }
     }
+
+    /// Whether groups of earlier starts are still being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.topic.is_loading()
+    }
 }
 
 /// The state machine's settings out of the broker's.

@@ -65,6 +65,11 @@ impl<M: Machine> InternalTopic<M> {
         self.shards.get().map_or(&[], |shards| &shards.usable)
     }
 
+    /// Whether a shard has records that were not yet replayed.
+    pub(super) fn is_loading(&self) -> bool {
+        self.shards().iter().any(|shard| shard.is_loading())
+    }
+
     /// The shard of a partition of the topic.
     pub(super) fn of_partition(&self, number: i32) -> Option<Arc<Shard<M>>> {
         let shards = self.shards();

@@ -43,6 +43,11 @@ impl Transactions {
             markers: Mutex::new(Some(receiver)),
         }
     }
+
+    /// Whether transactions of earlier starts are still being loaded.
+    pub fn is_loading(&self) -> bool {
+        self.topic.is_loading()
+    }
 }
 
 /// The state machine's settings out of the broker's.

@@ -1,5 +1,6 @@
 //! One file per command: its arguments, and a function that runs it.
 
+pub mod check;
 pub mod compact;
 pub mod consume;
 pub mod produce;

@@ -1,7 +1,8 @@
 //! `lastword serve`: the broker in this process, until SIGTERM or SIGINT.
 //!
 //! No format step, no identifier to make up, no configuration: data goes to `./lastword-data`, the address is loopback.
-//! A flag wins over `--set`, and that over the file. Once clients can connect, one block says where; it goes to
+//! A flag wins over `--set`, and that over the file. HTTP listens first, so that a probe is answered while the directory
+//! is loaded; that somebody else has its default port is said, and is no error. Once clients can connect, one block says where; it goes to
 //! standard output, so that a script can wait for `ready`. The log goes to standard error.
 //!
 //! The first signal stops in order and ends with 0; the second one ends at once.
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use lastword_broker::config::parse_properties;
 use lastword_broker::{BrokerConfig, Server, ServerError};
+use lastword_http::{Http, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{CliError, Result};
@@ -41,6 +43,9 @@ pub struct Args {
     /// Where to listen [default: 127.0.0.1:9092]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Where to listen for HTTP: health, metrics, /v1; `off` for nowhere [default: 127.0.0.1:9644]
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
     /// A setting; sizes and times may have units (64MiB, 7d)
     #[arg(long, visible_alias = "override", value_name = "NAME=VALUE")]
     set: Vec<String>,
@@ -81,17 +86,23 @@ async fn serve(config: BrokerConfig) -> Result<()> {
         ));
     }
     let stop = stop_signals()?;
+    let http = start_http(&config).await?;
     let server = Server::start(config)
         .await
         .map_err(|error| explain(&error, &data))?;
+    let http_line = http_line(&http);
+    if let Ok(http) = &http {
+        http.iter().for_each(|http| http.serve(server.broker()));
+    }
     let ready_s = start.elapsed().as_secs_f64();
-    output::text(&ready_block(&server, &data, is_new, ready_s))?;
+    output::text(&ready_block(&server, &http_line, &data, is_new, ready_s))?;
     stop.await;
     let stopping = Instant::now();
-    server
-        .stop()
-        .await
-        .map_err(|error| explain(&error, &data))?;
+    let stopped = server.stop().await;
+    if let Ok(Some(http)) = http {
+        http.stop().await;
+    }
+    stopped.map_err(|error| explain(&error, &data))?;
     // Who started us may have closed the pipe by now; we have stopped cleanly all the same.
     let _ = output::text(&format!(
         "  stopped in {:.2} s\n",
@@ -100,7 +111,31 @@ async fn serve(config: BrokerConfig) -> Result<()> {
     Ok(())
 }
 
-fn ready_block(server: &Server, data: &str, is_new: bool, ready_s: f64) -> String {
+/// Listens for HTTP. The inner error is a default port that somebody else has: the broker does without.
+async fn start_http(config: &BrokerConfig) -> Result<Result<Option<Http>, StartError>> {
+    match Http::start(&config.http).await {
+        Err(error) if error.is_named || error.source.kind() != io::ErrorKind::AddrInUse => {
+            Err(explain_listen(&error.address, &error.source, "--http"))
+        }
+        started => Ok(started),
+    }
+}
+
+fn http_line(http: &Result<Option<Http>, StartError>) -> String {
+    match http {
+        Ok(Some(http)) => format!(
+            "http://{}      metrics /metrics   all /v1",
+            http.local_addr()
+        ),
+        Ok(None) => "off".to_owned(),
+        Err(error) => {
+            let address = &error.address;
+            format!("off: another process has {address}; choose a port with --http HOST:PORT")
+        }
+    }
+}
+
+fn ready_block(server: &Server, http: &str, data: &str, is_new: bool, ready_s: f64) -> String {
     let broker = server.broker();
     let state = if is_new {
         "new".to_owned()
@@ -115,7 +150,7 @@ fn ready_block(server: &Server, data: &str, is_new: bool, ready_s: f64) -> Strin
     };
     format!(
         "lastword {}  data {data} ({state})  cluster {}\n  kafka   {}      advertised as {advertised}\n  \
-         ready in {ready_s:.3} s.  Try:  lastword topic create prices --compact{brokers}\n",
+         http    {http}\n  ready in {ready_s:.3} s.  Try:  lastword topic create prices --compact{brokers}\n",
         env!("CARGO_PKG_VERSION"),
         &*broker.cluster_id,
         server.local_addr(),
@@ -160,26 +195,16 @@ fn settings(args: &Args) -> Result<BTreeMap<String, String>> {
         }
         settings.insert("listeners".to_owned(), format!("PLAINTEXT://{address}"));
     }
+    if let Some(address) = &args.http {
+        settings.insert("lastword.http.listen".to_owned(), address.clone());
+    }
     Ok(settings)
 }
 
 /// The failures that everyone meets get their next step.
 fn explain(error: &ServerError, data: &str) -> CliError {
     match error {
-        ServerError::Listen { address, source } => {
-            let error = CliError::local("LISTEN", format!("cannot listen on {address}"));
-            match source.kind() {
-                io::ErrorKind::AddrInUse => error.why("another process has this port").hint(
-                    "stop it, or choose another port with --listen 127.0.0.1:PORT (0 takes any)",
-                ),
-                io::ErrorKind::PermissionDenied => error
-                    .why(source.to_string())
-                    .hint("ports below 1024 are for root: choose a higher one with --listen"),
-                _ => error.why(source.to_string()).hint(
-                    "--listen must name an address of this machine, as in --listen 127.0.0.1:9092",
-                ),
-            }
-        }
+        ServerError::Listen { address, source } => explain_listen(address, source, "--listen"),
         error if process::is_locked(error) => {
             CliError::local("LOCKED", format!("cannot use the data in {data}"))
                 .why("another process serves this directory")
@@ -191,6 +216,21 @@ fn explain(error: &ServerError, data: &str) -> CliError {
                 .hint("choose one that can be written with --data DIR")
         }
         other => CliError::local("START", "the broker cannot go on").why(other.to_string()),
+    }
+}
+
+fn explain_listen(address: &str, source: &io::Error, flag: &str) -> CliError {
+    let error = CliError::local("LISTEN", format!("cannot listen on {address}"));
+    match source.kind() {
+        io::ErrorKind::AddrInUse => error.why("another process has this port").hint(format!(
+            "stop it, or choose another port with {flag} 127.0.0.1:PORT (0 takes any)"
+        )),
+        io::ErrorKind::PermissionDenied => error.why(source.to_string()).hint(format!(
+            "ports below 1024 are for root: choose a higher one with {flag}"
+        )),
+        _ => error.why(source.to_string()).hint(format!(
+            "{flag} must name an address of this machine, as in {flag} 127.0.0.1:PORT"
+        )),
     }
 }
 

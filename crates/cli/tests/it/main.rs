@@ -1,5 +1,6 @@
 //! The binary as people use it: a broker of its own on a free port, and the commands beside it.
 
+mod check;
 mod compact;
 mod compact_interrupted;
 mod compact_kafka;

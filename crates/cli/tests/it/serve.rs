@@ -5,7 +5,7 @@ fn serve_says_where_it_is_and_what_to_do_next() {
     let data = temporary();
     let path = data.path().join("new");
     let broker = Broker::start(&path);
-    let [first, kafka, ready] = &broker.ready_block[..] else {
+    let [first, kafka, http, ready] = &broker.ready_block[..] else {
         panic!("{:?}", broker.ready_block);
     };
     let start = format!(
@@ -14,6 +14,7 @@ fn serve_says_where_it_is_and_what_to_do_next() {
         path.display()
     );
     assert!(first.starts_with(&start), "{first}");
+    assert_eq!(http, "  http    off");
     assert_eq!(
         *kafka,
         format!("  kafka   {0}      advertised as {0}", broker.address)
@@ -67,7 +68,15 @@ fn a_directory_in_use_is_refused_in_three_lines() {
     let path = data.path().to_str().expect("path");
     let second = lastword(
         &broker.address,
-        &["serve", "--data", path, "--listen", "127.0.0.1:0"],
+        &[
+            "serve",
+            "--data",
+            path,
+            "--listen",
+            "127.0.0.1:0",
+            "--http",
+            "off",
+        ],
         b"",
     );
     let said = second.fails(2);
@@ -90,7 +99,15 @@ fn a_port_in_use_is_refused_and_the_flag_is_named() {
     let path = other.path().to_str().expect("path");
     let said = lastword(
         "",
-        &["serve", "--data", path, "--listen", &broker.address],
+        &[
+            "serve",
+            "--data",
+            path,
+            "--listen",
+            &broker.address,
+            "--http",
+            "off",
+        ],
         b"",
     )
     .fails(2);

@@ -86,7 +86,12 @@ impl Broker {
     pub fn start_with(data: &Path, more: &[&str]) -> Broker {
         let data = data.to_str().expect("path");
         let mut args = vec!["serve", "--data", data, "--listen", "127.0.0.1:0"];
-        args.extend(more);
+        // Brokers of other tests must not meet on the default port.
+        match more {
+            ["--http-default"] => {}
+            _ if more.contains(&"--http") => args.extend(more),
+            _ => args.extend(more.iter().chain(&["--http", "off"])),
+        }
         let mut child = command(&args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
