@@ -68,8 +68,10 @@ def transactions_with_any_acks(context):
             check(told is None or told.error == 0, f"acks={acks}: {told}")
             # Requests of a connection are served in order, so this ends a transaction that has its record.
             equal(groups.end_transaction(peer, producer, commit), 0, f"error of EndTxn with acks={acks}")
+        context.wait_until(lambda: groups.add_partition(peer, producer, (topic, 0)) == 0, "it is added", 20)
         odd = peer.produce(topic, records, acks=2, transactional_id=producer.transactional_id)
         equal(odd.error, INVALID_REQUIRED_ACKS, "error of acks=2")
+        equal(groups.end_transaction(peer, producer, False), 0, "error of EndTxn with acks=2")
 
     def values(level):
         return [row.value for row in read(context, topic, "-X", f"isolation.level={level}")]
