@@ -27,5 +27,5 @@ def run(bench: Bench) -> dict[str, str]:
     }, bench.suite.seconds - 60)
 
 
-SUITE = Suite("franz-go", "franz-go (kgo), its own integration tests", VERSION.removeprefix("v"), "Go", install, run,
+SUITE = Suite("franz-go", f"franz-go (kgo), its own integration tests; {RECORDS:,} records in each chain of clients", VERSION.removeprefix("v"), "Go", install, run,
               seconds=1800)
