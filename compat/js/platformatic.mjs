@@ -195,7 +195,9 @@ await main({
 
   async list_offsets_by_time(bootstrap) {
     const topic = await create(bootstrap)
+    // Its default is acks=1, which is answered before the end of the partition moves.
     await withProducer(bootstrap, {}, producer => producer.send({
+      acks: -1,
       messages: Array.from({ length: 5 }, (_, i) => ({ topic, value: `${i}`, timestamp: 1_700_000_000_000n + BigInt(i) * 1000n }))
     }))
     const consumer = new Consumer({ ...base(bootstrap), groupId: unique('group'), deserializers: stringDeserializers })
