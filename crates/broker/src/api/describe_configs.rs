@@ -24,7 +24,7 @@ use super::{Reply, RequestContext};
 use crate::broker::Broker;
 use crate::configs::{self, ConfigView};
 use crate::error_map::ApiError;
-use crate::metadata::validate_topic_name;
+use crate::metadata::{topic_of_view, validate_topic_name};
 
 pub(crate) async fn handle(
     broker: &Arc<Broker>,
@@ -82,7 +82,11 @@ fn describe(
 }
 
 fn find(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<ConfigView>, ApiError> {
-    let name = resource.resource_name.as_str();
+    let mut name = resource.resource_name.as_str();
+    if resource.resource_type == config_resource::TOPIC {
+        // A state view has no configs of its own.
+        name = topic_of_view(name).unwrap_or(name);
+    }
     if let (config_resource::TOPIC, name) = (resource.resource_type, name) {
         validate_topic_name(name)?;
     }

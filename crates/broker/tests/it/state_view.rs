@@ -10,6 +10,7 @@ use lastword_protocol::messages::delete_records_request::{
     DeleteRecordsPartition, DeleteRecordsTopic,
 };
 use lastword_protocol::messages::delete_topics_request::DeleteTopicState;
+use lastword_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use lastword_protocol::messages::fetch_response::PartitionData;
 use lastword_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig,
@@ -21,8 +22,8 @@ use lastword_protocol::messages::offset_commit_request::{
 };
 use lastword_protocol::messages::{
     AlterConfigsRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, IncrementalAlterConfigsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    IncrementalAlterConfigsRequest, ListOffsetsRequest, MetadataRequest, OffsetCommitRequest,
 };
 use lastword_protocol::{ErrorCode, StrBytes, Uuid, message};
 
@@ -404,6 +405,21 @@ async fn whatever_would_change_a_view_is_refused_with_a_message() {
     });
     let deleted = client.call(&deleted, 2).await;
     assert_eq!(deleted.topics[0].partitions[0].error_code, INVALID);
+
+    // To describe it is to describe its topic.
+    let described = message!(DescribeConfigsRequest {
+        resources: vec![message!(DescribeConfigsResource {
+            resource_type: 2,
+            resource_name: StrBytes::from("orders@state"),
+        })],
+    });
+    let described = client.call(&described, 4).await;
+    let mut configs = described.results[0].configs.iter();
+    let policy = configs.find(|config| config.name.as_str() == "cleanup.policy");
+    assert_eq!(
+        policy.unwrap().value.as_ref().unwrap().as_str(),
+        "compact,delete"
+    );
 
     let fetched = client.fetch("orders", 0).await;
     assert_eq!((fetched.log_start_offset, fetched.high_watermark), (0, 1));

@@ -22,7 +22,7 @@ const WINDOW_BYTES: u32 = 256 << 10;
 /// Reading so many dead bytes costs less than another call.
 const GAP_BYTES: u32 = 16 << 10;
 /// One read looks at no more bytes, once it has something to answer.
-const MOST_SCANNED_BYTES: u64 = 16 << 20;
+const MOST_SCANNED_BYTES: u64 = 4 << 20;
 /// A larger window is not kept.
 const KEPT_BYTES: usize = 1 << 20;
 

@@ -46,12 +46,12 @@ final class StateView {
             equal(view.map, plain.map, "the map read through the view, group.protocol=" + protocol);
             equal(view.ends, plain.ends, "the ends of the view's partitions");
             check(view.records <= plain.records, view.records + " records of the view, " + plain.records + " of all");
-            System.out.println(protocol + " " + plain.records + " " + plain.bytes + " " + view.records + " "
-                + view.bytes + " " + view.map.size());
+            System.out.println(protocol + " " + plain.records + " " + plain.bytes + " " + plain.millis + " "
+                + view.records + " " + view.bytes + " " + view.millis + " " + view.map.size());
         }
     }
 
-    private record Read(Map<String, String> map, Map<Integer, Long> ends, long records, long bytes) {
+    private record Read(Map<String, String> map, Map<Integer, Long> ends, long records, long bytes, long millis) {
     }
 
     /** By subscription, from the beginning to the present end; commits, and finds what it has committed. */
@@ -67,11 +67,13 @@ final class StateView {
             consumer.subscribe(List.of(topic));
             Map<Integer, Long> last = new HashMap<>();
             long giveUp = System.nanoTime() + 30_000_000_000L;
+            // From the first record on: joining a group takes its own time.
+            long began = 0;
             while (!isAt(consumer, ends)) {
                 for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(100))) {
                     Long before = last.put(record.partition(), record.offset());
                     check(before == null || before < record.offset(), "offset " + record.offset() + " after " + before);
-                    records++;
+                    began = records++ == 0 ? System.nanoTime() : began;
                     if (record.value() == null) {
                         map.remove(record.key());
                     } else {
@@ -80,6 +82,7 @@ final class StateView {
                 }
                 check(System.nanoTime() < giveUp, "the end " + ends + " of " + topic + " was not reached");
             }
+            long millis = (System.nanoTime() - began) / 1_000_000;
             consumer.commitSync();
             consumer.committed(Map.copyOf(ends).keySet()).forEach((partition, committed) ->
                 equal(committed.offset(), ends.get(partition), "committed offset of " + partition));
@@ -88,7 +91,7 @@ final class StateView {
                     && metric.getKey().tags().size() == 1)
                 .mapToLong(metric -> ((Double) metric.getValue().metricValue()).longValue()).sum();
             return new Read(map, ends.entrySet().stream()
-                .collect(Collectors.toMap(end -> end.getKey().partition(), Map.Entry::getValue)), records, bytes);
+                .collect(Collectors.toMap(end -> end.getKey().partition(), Map.Entry::getValue)), records, bytes, millis);
         }
     }
 
