@@ -37,7 +37,7 @@ final class StateView {
     private StateView() {
     }
 
-    /** {@code TOPIC GROUP ISOLATION}: both ways to read come to the same map; says what each has fetched. */
+    /** {@code TOPIC GROUP ISOLATION}: both ways to read come to the same map; says what each has received. */
     static void read(String bootstrap, String[] arguments) {
         String topic = arguments[0];
         Read plain = readAll(bootstrap, topic, arguments[1] + "-plain", arguments[2], "classic");
@@ -87,8 +87,8 @@ final class StateView {
             consumer.committed(Map.copyOf(ends).keySet()).forEach((partition, committed) ->
                 equal(committed.offset(), ends.get(partition), "committed offset of " + partition));
             long bytes = consumer.metrics().entrySet().stream()
-                .filter(metric -> metric.getKey().name().equals("bytes-consumed-total")
-                    && metric.getKey().tags().size() == 1)
+                .filter(metric -> metric.getKey().name().equals("incoming-byte-total")
+                    && metric.getKey().group().equals("consumer-metrics"))
                 .mapToLong(metric -> ((Double) metric.getValue().metricValue()).longValue()).sum();
             return new Read(map, ends.entrySet().stream()
                 .collect(Collectors.toMap(end -> end.getKey().partition(), Map.Entry::getValue)), records, bytes, millis);
