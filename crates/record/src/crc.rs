@@ -27,6 +27,11 @@ impl Crc32c {
         self.0.update(bytes);
     }
 
+    /// Goes on with the bytes that `behind` was taken of.
+    pub fn append(&mut self, behind: &Crc32c) {
+        self.0.combine(&behind.0);
+    }
+
     /// Of everything so far.
     pub fn value(&self) -> u32 {
         self.0.finalize() as u32

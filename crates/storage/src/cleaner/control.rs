@@ -14,7 +14,7 @@ pub struct Control<'a> {
     pub log: &'a Log,
     pub progress: &'a Progress,
     /// Called between two steps of the cleaning, which then holds nothing but its memory: what is more urgent goes here.
-    pub between_steps: Option<&'a dyn Fn()>,
+    pub between_steps: Option<&'a (dyn Fn() + Sync)>,
 }
 
 impl Control<'_> {

@@ -5,20 +5,27 @@
 //! of the table is dead. The table stays in the processor's cache, every index is read once from front to back, and
 //! memory does not grow with the number of keys.
 //!
+//! A key has one hash, so the halves of the hashes have nothing to do with each other: where there are many entries, a
+//! second thread takes the upper half. Both mark in bitmaps of their own.
+//!
 //! Nothing is to be done with what was found before all indexes have proved whole: damage is an error at the end.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::control::Control;
+use super::ordinal_set::OrdinalSet;
 use super::plan::SegmentPlan;
 use crate::error::StorageError;
-use crate::key_index::{ENTRY_BYTES, Entries, Entry, KeyHash};
+use crate::key_index::{ENTRY_BYTES, Entries, EntriesEnd, Entry, KeyHash, KeyIndex};
 
 /// Entries of one part, about: their table fits the second cache of a processor.
 const PART_ENTRIES: u64 = 4096;
 const LEAST_PART_ENTRIES: u64 = 4;
 /// Of table and entry, for each entry of a part.
 const PART_ENTRY_BYTES: u64 = 64;
+/// Fewer entries are joined sooner than a thread is there.
+const LEAST_SHARED_ENTRIES: u64 = 1 << 13;
 const LEAST_BUFFER_BYTES: u64 = 4 << 10;
 const MOST_BUFFER_BYTES: u64 = 256 << 10;
 
@@ -38,70 +45,173 @@ pub struct Joined {
 /// `head` are the entries of the last segment, sorted, when it has no index: it is still written to.
 pub fn join(
     segments: &mut [SegmentPlan],
-    mut head: &[Entry],
+    head: &[Entry],
     memory_bytes: u64,
     control: &Control<'_>,
 ) -> Result<Joined, StorageError> {
-    let mut joined = Joined::default();
-    let mut entry_count = head.len() as u64;
-    let share_bytes = memory_bytes / 2 / segments.len().max(1) as u64;
-    let buffer_bytes = share_bytes.clamp(LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES);
-    let mut streams: Vec<Option<Entries>> = Vec::with_capacity(segments.len());
-    for segment in segments.iter() {
-        streams.push(segment.index.as_ref().map(|index| {
-            entry_count += u64::from(index.header().entry_count);
-            joined.memory_bytes += buffer_bytes.min(index.size_bytes());
-            index.entries(buffer_bytes as usize)
-        }));
-    }
-    joined.bytes_read = entry_count * ENTRY_BYTES as u64;
+    let indexes = segments.iter().filter_map(|it| it.index.as_ref());
+    let indexed: u64 = indexes.map(|it| u64::from(it.header().entry_count)).sum();
+    let entry_count = indexed + head.len() as u64;
+    let threads = match entry_count >= LEAST_SHARED_ENTRIES {
+        true => std::thread::available_parallelism().map_or(1, |threads| threads.get().min(2)),
+        false => 1,
+    };
     let part_entries = (memory_bytes / PART_ENTRY_BYTES).clamp(LEAST_PART_ENTRIES, PART_ENTRIES);
-    let mut table = Table::new(part_entries as usize);
-    // A power of two, so that its bounds are those of leading bits.
-    let part_bits = entry_count
-        .div_ceil(part_entries)
-        .next_power_of_two()
-        .ilog2();
+    let share_bytes = memory_bytes / 2 / (segments.len() * threads).max(1) as u64;
+    let work = Work {
+        segments,
+        head,
+        entry_count,
+        // A power of two, so that its bounds are those of leading bits.
+        part_bits: (entry_count.div_ceil(part_entries))
+            .next_power_of_two()
+            .ilog2(),
+        part_entries: part_entries as usize,
+        buffer_bytes: share_bytes.clamp(LEAST_BUFFER_BYTES, MOST_BUFFER_BYTES),
+        control,
+    };
+    let parts = 1u128 << work.part_bits;
+    let shares = match threads {
+        1 => vec![join_parts(&work, 0..parts)?],
+        _ => std::thread::scope(|scope| {
+            let upper = std::thread::Builder::new()
+                .name("log-cleaner-join".into())
+                .spawn_scoped(scope, || join_parts(&work, parts / 2..parts))
+                .map_err(|source| StorageError::io("start a thread for", "the join", source))?;
+            let lower = join_parts(&work, 0..parts / 2);
+            let upper = upper
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok::<_, StorageError>(vec![lower?, upper?])
+        })?,
+    };
+    for (index, segment) in segments.iter().enumerate() {
+        if let Some(key_index) = &segment.index {
+            key_index
+                .check_entries(shares.iter().filter_map(|share| share.ends[index].as_ref()))?;
+        }
+    }
+    let mut joined = Joined {
+        bytes_read: entry_count * ENTRY_BYTES as u64,
+        ..Joined::default()
+    };
+    for share in shares {
+        joined.keys += share.keys;
+        joined.superseded += share.superseded;
+        joined.memory_bytes += share.memory_bytes;
+        for (segment, marks) in segments.iter_mut().zip(share.marks) {
+            segment.dead.insert_those_of(marks.dead);
+            segment.tombstones.insert_those_of(marks.tombstones);
+        }
+    }
+    Ok(joined)
+}
+
+/// What all threads of a join look at.
+struct Work<'a> {
+    segments: &'a [SegmentPlan],
+    head: &'a [Entry],
+    entry_count: u64,
+    part_bits: u32,
+    part_entries: usize,
+    buffer_bytes: u64,
+    control: &'a Control<'a>,
+}
+
+/// What came of some parts of the hashes.
+#[derive(Default)]
+struct Share {
+    marks: Vec<Marks>,
+    /// Of each segment's entries; none where there is no index.
+    ends: Vec<Option<EntriesEnd>>,
+    keys: u64,
+    superseded: u64,
+    memory_bytes: u64,
+}
+
+/// Found in one segment.
+#[derive(Default)]
+struct Marks {
+    dead: OrdinalSet,
+    tombstones: OrdinalSet,
+}
+
+/// Goes through these parts.
+fn join_parts(work: &Work<'_>, parts: Range<u128>) -> Result<Share, StorageError> {
+    let mut share = Share::default();
+    let mut streams: Vec<Option<Entries>> = Vec::with_capacity(work.segments.len());
+    for segment in work.segments {
+        let stream = match &segment.index {
+            Some(index) => Some(entries_of_parts(work, index, &parts)?),
+            None => None,
+        };
+        if let Some(index) = &segment.index {
+            share.memory_bytes += work.buffer_bytes.min(index.size_bytes());
+        }
+        streams.push(stream);
+        share.marks.push(Marks {
+            dead: OrdinalSet::with_room_for(segment.records),
+            tombstones: OrdinalSet::default(),
+        });
+    }
+    let is_below = |entry: &Entry| match parts.start {
+        0 => false,
+        start => *entry <= last_of_part(start - 1, work.part_bits),
+    };
+    let mut head = &work.head[work.head.partition_point(is_below)..];
+    let mut table = Table::new(work.part_entries);
     let mut same_offset = SameOffset::default();
-    for part in 0..1u128 << part_bits {
-        let most = last_of_part(part, part_bits);
+    for part in parts {
+        let most = last_of_part(part, work.part_bits);
         table.clear();
         for (index, stream) in streams.iter_mut().enumerate() {
             let Some(stream) = stream else { continue };
             stream.for_each_up_to(most, |entry| {
-                see(
-                    entry,
-                    index,
-                    segments,
-                    &mut table,
-                    &mut same_offset,
-                    &mut joined,
-                );
+                let (table, same_offset) = (&mut table, &mut same_offset);
+                see(entry, index, work.segments, table, same_offset, &mut share);
             })?;
         }
         let (part_of_head, rest) = head.split_at(head.partition_point(|entry| *entry <= most));
         head = rest;
         for entry in part_of_head {
-            let last = segments.len().saturating_sub(1);
-            see(
-                *entry,
-                last,
-                segments,
-                &mut table,
-                &mut same_offset,
-                &mut joined,
-            );
+            let last = work.segments.len().saturating_sub(1);
+            let (table, same_offset) = (&mut table, &mut same_offset);
+            see(*entry, last, work.segments, table, same_offset, &mut share);
         }
-        joined.keys += table.len as u64;
+        share.keys += table.len as u64;
         if part % 64 == 0 {
-            control.charge((joined.bytes_read * 64) >> part_bits.max(6))?;
+            let entry_bytes = work.entry_count * ENTRY_BYTES as u64;
+            work.control
+                .charge((entry_bytes * 64) >> work.part_bits.max(6))?;
         }
     }
-    for stream in streams.iter().flatten() {
-        stream.check_end()?;
-    }
-    joined.memory_bytes += table.memory_bytes();
-    Ok(joined)
+    let ends = streams
+        .iter()
+        .map(|stream| stream.as_ref().map(Entries::end));
+    share.ends = ends.collect();
+    share.memory_bytes += table.memory_bytes();
+    share.memory_bytes += share
+        .marks
+        .iter()
+        .map(|marks| marks.dead.memory_bytes())
+        .sum::<u64>();
+    Ok(share)
+}
+
+/// Those of one index that are in these parts.
+fn entries_of_parts(
+    work: &Work<'_>,
+    index: &KeyIndex,
+    parts: &Range<u128>,
+) -> Result<Entries, StorageError> {
+    let count = index.header().entry_count;
+    let before = |part: u128| match part {
+        0 => Ok(0),
+        part if part >> work.part_bits > 0 => Ok(count),
+        part => index.entries_up_to(last_of_part(part - 1, work.part_bits)),
+    };
+    let numbers = before(parts.start)?..before(parts.end)?;
+    Ok(index.entries(numbers, work.buffer_bytes as usize))
 }
 
 /// The last entry whose hash has these leading bits.
@@ -115,20 +225,22 @@ fn last_of_part(part: u128, part_bits: u32) -> Entry {
 fn see(
     entry: Entry,
     index: usize,
-    segments: &mut [SegmentPlan],
+    segments: &[SegmentPlan],
     table: &mut Table,
     same_offset: &mut SameOffset,
-    joined: &mut Joined,
+    share: &mut Share,
 ) {
     let ordinal = entry.ordinal();
-    let Some(segment) = segments.get_mut(index) else {
+    let Some(segment) = segments.get(index) else {
         return;
     };
     if segment.has_aborted && segment.dead.contains(u64::from(ordinal)) {
         return;
     }
-    if entry.is_tombstone() {
-        segment.tombstones.insert(u64::from(ordinal));
+    if entry.is_tombstone()
+        && let Some(marks) = share.marks.get_mut(index)
+    {
+        marks.tombstones.insert(u64::from(ordinal));
     }
     let Some((earlier_index, earlier)) = table.put(entry, index as u32) else {
         return;
@@ -144,8 +256,8 @@ fn see(
     }
     let mut next = Some(earlier);
     while let Some(ordinal) = next {
-        if let Some(segment) = segments.get_mut(earlier_index as usize) {
-            joined.superseded += u64::from(segment.dead.insert(u64::from(ordinal)));
+        if let Some(marks) = share.marks.get_mut(earlier_index as usize) {
+            share.superseded += u64::from(marks.dead.insert(u64::from(ordinal)));
         }
         next = same_offset.earlier_than(earlier_index, ordinal);
     }

@@ -25,6 +25,7 @@ mod feedback;
 mod finishing;
 mod group;
 mod indexer;
+mod indexes;
 pub(crate) mod join;
 pub(crate) mod ordinal_set;
 mod output_writer;

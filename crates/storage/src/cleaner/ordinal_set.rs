@@ -46,6 +46,17 @@ impl OrdinalSet {
         self.words.resize(len, 0);
     }
 
+    /// Adds the members of another set.
+    pub fn insert_those_of(&mut self, mut other: OrdinalSet) {
+        if self.words.len() < other.words.len() {
+            std::mem::swap(self, &mut other);
+        }
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            self.count += u64::from((more & !*word).count_ones());
+            *word |= more;
+        }
+    }
+
     /// Adds all ordinals of the range; answers how many are new.
     pub fn insert_all(&mut self, range: Range<u64>) -> u64 {
         range.map(|ordinal| u64::from(self.insert(ordinal))).sum()
@@ -160,6 +171,26 @@ mod tests {
         assert_eq!(set.count_in(129..100_000), 1);
         assert_eq!(set.count_in(90_000..100_000), 0);
         assert!(set.contains(1000) && !set.contains(999) && !set.contains(1 << 31));
+    }
+
+    #[test]
+    fn the_members_of_two_sets_are_counted_once() {
+        for (one, other) in [
+            (0..70, 60..200),
+            (60..200, 0..70),
+            (0..0, 5..9),
+            (5..9, 0..0),
+        ] {
+            let (mut set, mut more) = (OrdinalSet::default(), OrdinalSet::default());
+            set.insert_all(one.clone());
+            more.insert_all(other.clone());
+            set.insert_those_of(more);
+            let members: Vec<u64> = (0..300)
+                .filter(|o| one.contains(o) || other.contains(o))
+                .collect();
+            assert_eq!(set.iter_in(0..300).collect::<Vec<_>>(), members);
+            assert_eq!(set.len(), members.len() as u64);
+        }
     }
 
     #[test]

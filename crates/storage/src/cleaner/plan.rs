@@ -11,12 +11,13 @@
 //!
 //! The log itself is not read, unless an index has to be built; nothing is written but indexes. Behind an isolated
 //! segment no tombstone and no marker goes: nobody knows what it hides. Memory: the buffers of the join, and a bit a
-//! record, two in segments with tombstones.
+//! record, two in segments with tombstones; during a join of many entries twice that.
 
 use std::sync::Arc;
 
 use super::clean::CleanerResources;
 use super::control::Control;
+use super::indexes;
 use super::join::join;
 use super::ordinal_set::OrdinalSet;
 use super::progress::Phase;
@@ -24,7 +25,7 @@ use super::retain::{self, Rules};
 use super::stats::DeadRecords;
 use super::transactions::AbortedTransactions;
 use crate::error::StorageError;
-use crate::key_index::{self, BuildRequest, EndOfTransaction, IndexedBatch, KeyIndex, OddRecord};
+use crate::key_index::{EndOfTransaction, IndexedBatch, KeyIndex, OddRecord};
 use crate::segment::{AbortedTransaction, Segment};
 
 /// One read of the batches of an index.
@@ -193,11 +194,11 @@ pub fn plan(
     planner.see_tombstones_and_bytes()?;
     let waiting = planner.plan.segments.iter();
     planner.plan.tombstones = waiting.map(SegmentPlan::waiting_tombstones).sum();
-    let bitmaps = planner.plan.segments.iter().map(|segment| {
-        segment.dead.memory_bytes()
-            + segment.tombstones.memory_bytes()
-            + segment.to_stamp.memory_bytes()
-    });
+    let bitmaps = planner
+        .plan
+        .segments
+        .iter()
+        .map(|segment| segment.tombstones.memory_bytes() + segment.to_stamp.memory_bytes());
     planner.plan.memory_bytes = joined.memory_bytes + bitmaps.sum::<u64>();
     Ok(planner.plan)
 }
@@ -226,36 +227,27 @@ impl Planner<'_> {
         resources: &mut CleanerResources,
         control: &Control<'_>,
     ) -> Result<(), StorageError> {
-        for planned in &mut self.plan.segments {
-            control.between_steps()?;
+        let mut wanted = Vec::with_capacity(self.plan.segments.len());
+        for (index, planned) in self.plan.segments.iter_mut().enumerate() {
             let known = self.request.isolated.iter();
             let mut known = known.filter(|(segment, _)| Arc::ptr_eq(segment, &planned.segment));
-            if let Some((_, damage)) = known.next() {
-                planned.damage = Some(damage.clone());
-                continue;
+            match known.next() {
+                Some((_, damage)) => planned.damage = Some(damage.clone()),
+                None => wanted.push((index, planned.segment.clone())),
             }
-            let build = BuildRequest {
-                segment: &planned.segment,
-                hasher: &resources.hasher,
-                memory_bytes: resources.memory_bytes,
-                leaves_cache_as_found: false,
-            };
-            let charge = |bytes| control.charge(bytes);
-            // Of a damaged segment, or one with old messages, the caller isolates the one, converts the other, and plans
-            // again.
-            let decompressor = &mut resources.decompressor;
-            let (index, built) =
-                key_index::open_or_build(control.log, &build, decompressor, charge)?;
-            planned.records = u64::from(index.header().record_count);
-            planned.dead = OrdinalSet::with_room_for(planned.records);
+        }
+        // Of a damaged segment, or one with old messages, the caller isolates the one, converts the other, and plans again.
+        for (index, opened, built) in indexes::open(&wanted, resources, control)? {
+            let planned = &mut self.plan.segments[index];
+            planned.records = u64::from(opened.header().record_count);
             self.plan.records += planned.records;
-            self.plan.index_bytes += index.size_bytes();
+            self.plan.index_bytes += opened.size_bytes();
             if let Some(built) = built {
                 self.plan.indexes_built += 1;
                 self.plan.log_bytes_read += built.bytes_read;
                 self.plan.index_passes = self.plan.index_passes.max(built.passes);
             }
-            planned.index = Some(index);
+            planned.index = Some(opened);
         }
         Ok(())
     }

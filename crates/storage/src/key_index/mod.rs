@@ -38,7 +38,7 @@ pub use build::{BuildRequest, Built, build};
 pub use entry::{ENTRY_BYTES, Entry, MAX_RECORDS};
 pub use hash::{KeyHash, KeyHasher};
 pub use header::Header;
-pub use read::{Batches, Entries, Found, KeyIndex, RecordSizes};
+pub use read::{Batches, Entries, EntriesEnd, Found, KeyIndex, RecordSizes};
 pub(crate) use sort::sort;
 
 use crate::error::StorageError;

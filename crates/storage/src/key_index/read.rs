@@ -6,7 +6,10 @@
 //! and acts on it only then. Structure is checked on the way all the same, so that damage never panics and never
 //! decides how much is allocated. No lock.
 
+use std::ops::Range;
 use std::sync::Arc;
+
+use lastword_record::Crc32c;
 
 use super::batch::{self, Before, IndexedBatch};
 use super::entry::{ENTRY_BYTES, Entry};
@@ -129,6 +132,55 @@ impl KeyIndex {
         Ok(())
     }
 
+    /// How many entries come before those of keys above `most`; of a damaged index any number.
+    pub fn entries_up_to(&self, most: Entry) -> Result<u32, StorageError> {
+        let (mut low, mut high) = (0, self.header.entry_count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let mut bytes = [0; ENTRY_BYTES];
+            let read = self
+                .file
+                .read_full_at(&mut bytes, self.entry_position(middle));
+            let count =
+                read.map_err(|error| read_failed(&self.path, self.header.base_offset, error))?;
+            if count < ENTRY_BYTES {
+                let error = std::io::ErrorKind::UnexpectedEof.into();
+                return Err(read_failed(&self.path, self.header.base_offset, error));
+            }
+            match Entry::from_bytes(bytes) <= most {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    fn entry_position(&self, number: u32) -> u64 {
+        let start = HEADER_BYTES as u64 + self.header.batches_bytes;
+        start + u64::from(number) * ENTRY_BYTES as u64
+    }
+
+    /// To be asked with the ends of all parts, in order, when all entries have been read: is the section whole?
+    pub fn check_entries<'a>(
+        &self,
+        parts: impl Iterator<Item = &'a EntriesEnd>,
+    ) -> Result<(), StorageError> {
+        let mut crc = Crc32c::new();
+        let mut is_whole = true;
+        for part in parts {
+            is_whole &= part.is_at_end;
+            crc.append(&part.crc);
+        }
+        match is_whole && crc.value() == self.header.entries_crc {
+            true => Ok(()),
+            false => Err(StorageError::corrupt_key_index(
+                &self.path,
+                self.header.base_offset,
+                "the checksum of its entries is wrong",
+            )),
+        }
+    }
+
     /// Bytes of the file.
     pub fn size_bytes(&self) -> u64 {
         self.size_bytes
@@ -147,10 +199,9 @@ impl KeyIndex {
         }
     }
 
-    /// The keyed records, by key and then by place.
-    pub fn entries(&self, buffer_bytes: usize) -> Entries {
-        let start = HEADER_BYTES as u64 + self.header.batches_bytes;
-        let range = start..start + u64::from(self.header.entry_count) * ENTRY_BYTES as u64;
+    /// These of the keyed records, which are sorted by key and then by place. Their numbers count from 0.
+    pub fn entries(&self, numbers: Range<u32>, buffer_bytes: usize) -> Entries {
+        let range = self.entry_position(numbers.start)..self.entry_position(numbers.end);
         Entries {
             section: SectionReader::new(
                 self.file.clone(),
@@ -243,7 +294,7 @@ impl Batches {
     }
 
     fn check_end(&self) -> Result<(), StorageError> {
-        let is_whole = self.section.crc() == self.header.batches_crc
+        let is_whole = self.section.crc().value() == self.header.batches_crc
             && self.before.position == self.header.log_bytes
             && self.before.next_ordinal == self.header.record_count;
         match is_whole {
@@ -273,7 +324,13 @@ impl Iterator for RecordSizes<'_> {
     }
 }
 
-/// The keyed records of an index; see [`KeyIndex::entries`].
+/// What is known behind the last of some entries.
+pub struct EntriesEnd {
+    is_at_end: bool,
+    crc: Crc32c,
+}
+
+/// Keyed records of an index; see [`KeyIndex::entries`].
 pub struct Entries {
     section: SectionReader,
     path: String,
@@ -316,11 +373,11 @@ impl Entries {
         }
     }
 
-    /// To be asked after the last entry: has the section proved to be whole?
-    pub fn check_end(&self) -> Result<(), StorageError> {
-        match self.section.is_at_end() && self.section.crc() == self.header.entries_crc {
-            true => Ok(()),
-            false => Err(self.corrupt("the checksum of its entries is wrong")),
+    /// What is to be known of it when the last entry has been read.
+    pub fn end(&self) -> EntriesEnd {
+        EntriesEnd {
+            is_at_end: self.section.is_at_end(),
+            crc: self.section.crc().clone(),
         }
     }
 

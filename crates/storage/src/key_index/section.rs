@@ -74,7 +74,7 @@ impl SectionReader {
     }
 
     /// Of everything read so far.
-    pub fn crc(&self) -> u32 {
-        self.crc.value()
+    pub fn crc(&self) -> &Crc32c {
+        &self.crc
     }
 }

@@ -146,11 +146,13 @@ impl KeyIndexCheck {
         }
         let mut sum = 0u128;
         let sum_hasher = self.sum_hasher;
-        let mut entries = self.index.entries(BUFFER_BYTES);
+        let mut entries = self
+            .index
+            .entries(0..self.index.header().entry_count, BUFFER_BYTES);
         entries.for_each_up_to(Entry::last_of(KeyHash::MAX), |entry| {
             sum = sum.wrapping_add(sum_hasher.hash(&entry.to_bytes()).as_u128());
         })?;
-        entries.check_end()?;
+        self.index.check_entries([entries.end()].iter())?;
         Ok((sum != self.sum).then(|| "its entries are not those of the records".into()))
     }
 }

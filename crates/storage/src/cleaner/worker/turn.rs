@@ -135,7 +135,7 @@ impl Shared {
         let control = Control {
             between_steps: work
                 .gives_way_to_internal_logs(log)
-                .then_some(&clean_internal_logs as &dyn Fn()),
+                .then_some(&clean_internal_logs as &(dyn Fn() + Sync)),
             ..self.control(log, progress)
         };
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| {

@@ -323,7 +323,7 @@ type Keys = BTreeMap<u32, (u128, bool)>;
 
 fn keys_of_index(index: &KeyIndex) -> Keys {
     let mut keys = Keys::new();
-    let mut entries = index.entries(64);
+    let mut entries = index.entries(0..index.header().entry_count, 64);
     let last = lastword_storage::key_index::Entry::from_bytes([0xff; 16]);
     let mut previous = None;
     entries
@@ -334,7 +334,7 @@ fn keys_of_index(index: &KeyIndex) -> Keys {
             assert_eq!(known, None);
         })
         .unwrap();
-    entries.check_end().unwrap();
+    index.check_entries([entries.end()].iter()).unwrap();
     keys
 }
 
