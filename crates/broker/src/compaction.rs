@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lastword_record::TopicPartition;
-use lastword_storage::cleaner::{CleanStats, IsolatedSegment, LogStatus, Progress, Reason};
+use lastword_storage::cleaner::{CleanStats, DryRun, IsolatedSegment, LogStatus, Progress, Reason};
 use lastword_storage::{Log, StorageError};
 use tokio::sync::{Semaphore, watch};
 
@@ -147,6 +147,31 @@ pub fn request(
     drop(jobs);
     tokio::spawn(take_turn(broker.clone(), job.clone()));
     Ok(job)
+}
+
+/// What a cleaning would remove, found in turn with cleanings: every key index of the log is read.
+pub async fn plan(
+    broker: &Arc<Broker>,
+    topic_partition: &TopicPartition,
+) -> Result<DryRun, StorageError> {
+    let mut stopping = broker.stopping.clone();
+    let turn = tokio::select! {
+        biased;
+        _ = stopping.wait_for(|&stopping| stopping) => None,
+        turn = broker.compactions.turns.clone().acquire_owned() => turn.ok(),
+    };
+    let turn = turn.ok_or(StorageError::Closed)?;
+    let (broker, topic_partition) = (broker.clone(), topic_partition.clone());
+    let planned = tokio::task::spawn_blocking(move || {
+        let planned = broker.cleaner.dry_run(&topic_partition);
+        drop(turn);
+        planned
+    });
+    planned.await.unwrap_or_else(|panic| {
+        Err(StorageError::CleanerPanicked {
+            reason: panic.to_string(),
+        })
+    })
 }
 
 /// The status of a partition that can be cleaned.

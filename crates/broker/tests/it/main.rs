@@ -4,6 +4,7 @@ mod client;
 
 mod admin;
 mod compacted_topics;
+mod compaction;
 mod connections;
 mod fetch_waits;
 mod groups;
