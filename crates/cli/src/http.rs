@@ -22,6 +22,14 @@ pub struct HttpArgs {
 }
 
 impl HttpArgs {
+    /// For a command that has a timeout already.
+    pub fn new(http: &str, timeout_s: u64) -> HttpArgs {
+        HttpArgs {
+            http: http.to_owned(),
+            timeout: timeout_s,
+        }
+    }
+
     /// A request that the broker grants, and its answer. `path` has its parts encoded
     /// ([`lastword_http::client::encode`]).
     pub fn call<T: DeserializeOwned>(

@@ -53,7 +53,7 @@ enum Command {
     Produce(commands::produce::Args),
     /// Read records
     Consume(commands::consume::Args),
-    /// Clean the compacted logs of a directory that no broker runs on
+    /// Clean compacted logs now, see why they are not, pause and resume: on a running broker, or on a directory
     Compact(commands::compact::Args),
     /// Prove that one directory is a right cleaning of another
     Verify(commands::verify::Args),

@@ -42,6 +42,13 @@ pub struct ClientArgs {
     timeout: u64,
 }
 
+impl ClientArgs {
+    /// Longest wait, in seconds.
+    pub fn timeout_s(&self) -> u64 {
+        self.timeout
+    }
+}
+
 /// A partition as the cluster sees it.
 #[derive(Clone, Debug)]
 pub struct PartitionInfo {

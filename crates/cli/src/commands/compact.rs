@@ -9,7 +9,11 @@
 
 mod bar;
 mod interrupt;
+pub mod live;
+pub mod map;
+mod meter;
 mod report;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -25,12 +29,14 @@ use lastword_storage::cleaner::{Limit, Progress};
 use lastword_storage::{Clock, Log, LogCleaner, StorageError};
 
 use crate::error::{CliError, Exit, Result};
+use crate::http::HttpArgs;
 use crate::output::{OutputFormat, nearest, say};
 use crate::{process, properties};
-pub use bar::When;
-
 use bar::Bar;
+pub use bar::When;
 use interrupt::Interrupt;
+use live::{Target, What};
+use meter::Meter;
 use report::{Outcome, Report, Row, Size};
 
 /// How often the bar is drawn.
@@ -39,29 +45,50 @@ const FRAME: Duration = Duration::from_millis(200);
 const LISTED_TOPICS: usize = 20;
 
 #[derive(clap::Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+A running broker is asked over HTTP; --data-dir cleans a directory without one.\n\n\
 Settings come from the directory where it has them: topic configs and dynamic broker configs. A --set under a topic \
 config's name wins over them; one under a broker config's name is a default, as in a broker's file.\n\n\
 Interrupted at any time, even by kill -9, the directory stays whole; run the same command again to go on.\n\n\
 Exit codes: 0 done, 1 some logs could not be cleaned, 2 wrong usage or a local failure, 130 interrupted.\n\n\
-Examples:\n  lastword compact --data-dir ./lastword-data\n  \
+Examples:\n  lastword compact prices --dry-run\n  lastword compact prices --roll --wait\n  \
+lastword compact prices:0 --explain\n  lastword compact status --watch\n  lastword compact --data-dir ./lastword-data\n  \
 lastword compact --data-dir /var/lib/kafka --topic prices --topic orders:3 --dry-run\n  \
-lastword compact --data-dir /var/lib/kafka --set log.cleaner.io.max.bytes.per.second=50MB --set delete.retention.ms=0")]
+lastword compact --data-dir /var/lib/kafka --set log.cleaner.io.max.bytes.per.second=50MB --set delete.retention.ms=0"
+)]
 pub struct Args {
-    /// The log directory; no broker may be running on it
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// What to clean on a running broker
+    #[arg(value_name = "TOPIC[:PARTITION]", conflicts_with = "data_dir")]
+    target: Option<String>,
+    /// Roll the active segment first, so that all records can be cleaned
+    #[arg(long, requires = "target", conflicts_with = "dry_run")]
+    roll: bool,
+    /// Wait until it is done
+    #[arg(long, requires = "target")]
+    wait: bool,
+    /// Say why it is not being cleaned now, and clean nothing
+    #[arg(long, requires = "target", conflicts_with_all = ["roll", "wait", "dry_run"])]
+    explain: bool,
+    #[command(flatten)]
+    http: HttpArgs,
+    /// A log directory instead; no broker may be running on it
     #[arg(long, visible_alias = "data", value_name = "DIR")]
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     /// Only this topic, or one partition of it; may be repeated
-    #[arg(short, long, value_name = "TOPIC[:PARTITION]")]
+    #[arg(short, long, value_name = "TOPIC[:PARTITION]", requires = "data_dir")]
     topic: Vec<String>,
     /// Show what would go, and clean nothing
     #[arg(long, visible_alias = "dry")]
     dry_run: bool,
     /// What time it is, in milliseconds since 1970; the clock stands still
-    #[arg(long, value_name = "MILLIS", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "MILLIS", value_parser = clap::value_parser!(i64).range(0..), requires = "data_dir")]
     now: Option<i64>,
     /// A topic config, or a config of the broker's cleaner; sizes and times may have units (64MiB, 7d)
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE", requires = "data_dir")]
     set: Vec<String>,
     /// Whether a bar is drawn: auto draws it on a terminal
     #[arg(long, value_enum, default_value_t)]
@@ -77,11 +104,59 @@ pub struct Args {
 impl Args {
     /// Whether errors are wanted as JSON too.
     pub fn json(&self) -> bool {
-        self.format == OutputFormat::Json
+        let format = match &self.verb {
+            Some(Verb::Status(args)) => args.format,
+            Some(Verb::Pause(args)) => args.format,
+            Some(Verb::Resume(args)) => args.format,
+            None => self.format,
+        };
+        format == OutputFormat::Json
     }
 }
 
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Show head and tail of compacted partitions, and why they are not being cleaned now
+    Status(status::Args),
+    /// Keep a topic or partition from being cleaned, until it is resumed or the broker restarts
+    Pause(status::PauseArgs),
+    /// End a pause
+    Resume(status::ResumeArgs),
+}
+
 pub fn run(args: &Args) -> Result<()> {
+    match (&args.verb, &args.target, &args.data_dir) {
+        (Some(Verb::Status(args)), ..) => status::run(args),
+        (Some(Verb::Pause(args)), ..) => status::pause(args),
+        (Some(Verb::Resume(args)), ..) => status::resume(args),
+        (None, Some(target), _) => run_live(args, target),
+        (None, None, Some(data_dir)) => run_offline(args, data_dir),
+        (None, None, None) => Err(CliError::usage("what is to be cleaned?").hint(
+            "lastword compact TOPIC, or --data-dir DIR for a directory that no broker runs on",
+        )),
+    }
+}
+
+fn run_live(args: &Args, target: &str) -> Result<()> {
+    let what = match (args.explain, args.dry_run) {
+        (true, _) => What::Explain,
+        (false, true) => What::Plan,
+        (false, false) => What::Clean {
+            rolls: args.roll,
+            waits: args.wait,
+        },
+    };
+    let target = Target::parse(target)?;
+    live::run(
+        &args.http,
+        &target,
+        what,
+        args.format,
+        &mut Meter::new(args.progress),
+    )
+}
+
+fn run_offline(args: &Args, data_dir: &Path) -> Result<()> {
     let settings = settings(&args.set)?;
     // A failed cleaning is told by its result.
     let filter = "warn,lastword_storage::cleaner::worker=off";
@@ -89,14 +164,14 @@ pub fn run(args: &Args) -> Result<()> {
     process::raise_file_limit();
     let interrupt = Interrupt::listen()?;
     let start = Instant::now();
-    warn_of_owner(args);
+    warn_of_owner(data_dir);
     let clock = args.now.map_or(Clock::System, Clock::manual);
-    let logs = OfflineLogs::open(&args.data_dir, &settings, clock)
-        .map_err(|error| explain(error, args))?;
-    let cleaned = clean(args, &logs, &interrupt);
+    let logs =
+        OfflineLogs::open(data_dir, &settings, clock).map_err(|error| explain(error, data_dir))?;
+    let cleaned = clean(args, data_dir, &logs, &interrupt);
     let closed = logs.close();
     let mut report = cleaned?;
-    closed.map_err(|error| explain(error, args))?;
+    closed.map_err(|error| explain(error, data_dir))?;
     report.finish(start.elapsed().as_secs_f64())?;
     verdict(&report)
 }
@@ -122,13 +197,13 @@ pub fn settings(given: &[String]) -> Result<OfflineSettings> {
 }
 
 /// A broker that runs as another user could not read what is written here.
-fn warn_of_owner(args: &Args) {
+fn warn_of_owner(data_dir: &Path) {
     let me = rustix::process::geteuid().as_raw();
-    if let Ok(metadata) = std::fs::metadata(&args.data_dir)
+    if let Ok(metadata) = std::fs::metadata(data_dir)
         && metadata.uid() != me
     {
         let owner = metadata.uid();
-        let path = args.data_dir.display();
+        let path = data_dir.display();
         say(&format!(
             "warning: {path} belongs to user {owner}, and what is written will belong to user {me}: run this as the \
              broker's user, or give the files back"
@@ -137,8 +212,8 @@ fn warn_of_owner(args: &Args) {
 }
 
 /// The failures that everyone meets get their next step.
-fn explain(error: OfflineError, args: &Args) -> CliError {
-    let path = args.data_dir.display();
+fn explain(error: OfflineError, data_dir: &Path) -> CliError {
+    let path = data_dir.display();
     if process::is_locked(&error) {
         return CliError::local("LOCKED", format!("cannot clean {path} now"))
             .why("another process serves this directory, or cleans it")
@@ -169,10 +244,15 @@ struct Job {
     is_finished: AtomicBool,
 }
 
-fn clean(args: &Args, logs: &OfflineLogs, interrupt: &Interrupt) -> Result<Report> {
+fn clean(
+    args: &Args,
+    data_dir: &Path,
+    logs: &OfflineLogs,
+    interrupt: &Interrupt,
+) -> Result<Report> {
     interrupt.stops(logs.cleaner());
     let mut report = Report::new(args.dry_run, args.format);
-    let jobs = select(args, logs, &mut report)?;
+    let jobs = select(args, data_dir, logs, &mut report)?;
     let threads = logs.threads().clamp(1, jobs.len().max(1));
     let next = AtomicUsize::new(0);
     let (sender, rows) = channel();
@@ -208,13 +288,18 @@ fn clean(args: &Args, logs: &OfflineLogs, interrupt: &Interrupt) -> Result<Repor
 }
 
 /// The logs to clean, in order. What cannot be cleaned goes to the report at once.
-fn select(args: &Args, logs: &OfflineLogs, report: &mut Report) -> Result<Vec<Job>> {
+fn select(
+    args: &Args,
+    data_dir: &Path,
+    logs: &OfflineLogs,
+    report: &mut Report,
+) -> Result<Vec<Job>> {
     let (all, failed) = (logs.logs(), logs.failed());
     let known = all
         .iter()
         .map(|log| log.topic_partition())
         .chain(failed.keys());
-    let wanted = wanted(&args.topic, &args.data_dir, &known.cloned().collect())?;
+    let wanted = wanted(&args.topic, data_dir, &known.cloned().collect())?;
     for (topic_partition, reason) in failed.iter().filter(|(it, _)| wanted.contains(it)) {
         let reason = format!("it cannot be loaded: {reason}");
         report.add(Row::failed(topic_partition, reason));

@@ -77,6 +77,25 @@ impl Directory {
         log.sync().expect("sync");
     }
 
+    /// A transaction of producer 7 with one record in a segment of its own, and no end.
+    pub fn write_open_transaction(&self, topic: &str, partition: i32) {
+        let log = self.manager.get(&TopicPartition::new(topic, partition));
+        let log = log.expect("partition");
+        let mut builder = BatchBuilder::new(BatchSpec {
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence: 0,
+            is_transactional: true,
+            ..BatchSpec::default()
+        });
+        builder.push(0, NOW_MS, Some(b"open"), Some(b"1"), &[]);
+        let mut bytes = Vec::new();
+        builder.finish(&mut bytes).expect("batch");
+        log.append(&bytes, AppendOrigin::Client, 0).expect("append");
+        log.roll().expect("roll");
+        log.sync().expect("sync");
+    }
+
     /// Closed, and free for another process: not before children that other tests are just starting let go of the lock.
     pub fn close(self) {
         self.manager.close().expect("close");

@@ -8,6 +8,7 @@ mod directory;
 mod first_five_minutes;
 mod records;
 mod serve;
+mod steering;
 mod support;
 mod topics;
 mod verify;

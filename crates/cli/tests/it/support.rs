@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -76,6 +77,7 @@ pub struct Broker {
     /// The lines up to `ready`.
     pub ready_block: Vec<String>,
     pub address: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Broker {
@@ -127,8 +129,14 @@ impl Broker {
         }
         // The log must be read, or a full pipe would stop the broker.
         let stderr = child.stderr.take().expect("stderr");
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = log.clone();
         std::thread::spawn(move || {
-            std::io::copy(&mut BufReader::new(stderr), &mut std::io::sink())
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut log = written.lock().unwrap_or_else(PoisonError::into_inner);
+                log.push_str(&line);
+                log.push('\n');
+            }
         });
         let address = ready_block
             .iter()
@@ -143,7 +151,24 @@ impl Broker {
             lines,
             ready_block,
             address,
+            log,
         }
+    }
+
+    /// What the broker has logged so far.
+    pub fn log(&self) -> String {
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.clone()
+    }
+
+    /// The address after `http://` in the block.
+    pub fn http(&self) -> String {
+        let mut words = self
+            .ready_block
+            .iter()
+            .flat_map(|line| line.split_whitespace());
+        let address = words.find_map(|word| word.strip_prefix("http://"));
+        address.expect("an http address").to_owned()
     }
 
     pub fn run(&self, args: &[&str]) -> Run {

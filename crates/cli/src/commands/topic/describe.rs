@@ -1,18 +1,23 @@
 //! `lastword topic describe NAME`
 //!
 //! Without a letter: the summary, and the settings that are the topic's own. `-s`, `-c` and `-p` choose sections; `-c`
-//! alone shows every setting with its source.
+//! alone shows every setting with its source. `--map` draws head and tail, from the broker's HTTP address.
 
 use std::collections::BTreeMap;
 
+use lastword_http::client::{DEFAULT_ADDRESS, encode};
 use lastword_record::TopicId;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::SCHEMA_VERSION;
 use crate::client::admin::{ConfigEntry, describe_configs};
 use crate::client::offsets::{EARLIEST, LATEST, list_offsets};
 use crate::client::{Client, ClientArgs, TopicInfo};
+use crate::commands::compact::live::parse;
+use crate::commands::compact::map;
 use crate::error::{CliError, Exit, Result};
+use crate::http::HttpArgs;
 use crate::output::{self, OutputFormat};
 
 #[derive(clap::Args)]
@@ -29,6 +34,9 @@ pub struct Args {
     /// The partitions, with their offsets
     #[arg(short = 'p', long = "print-partitions", visible_alias = "partitions")]
     partitions: bool,
+    /// Head and tail of each partition, drawn; asks the broker's HTTP address
+    #[arg(short = 'm', long)]
+    map: bool,
     /// Everything
     #[arg(short = 'a', long = "print-all", visible_alias = "all")]
     all: bool,
@@ -37,6 +45,9 @@ pub struct Args {
     pub format: OutputFormat,
     #[command(flatten)]
     client: ClientArgs,
+    /// The broker's HTTP address, for the map
+    #[arg(long, env = "LASTWORD_HTTP", default_value = DEFAULT_ADDRESS, value_name = "HOST:PORT")]
+    http: String,
 }
 
 #[derive(Serialize)]
@@ -49,6 +60,9 @@ struct Document {
     partition_count: usize,
     configs: Vec<Config>,
     partitions: Vec<Partition>,
+    /// What a cleaning of each partition would find, with `--map`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    map: Vec<Value>,
 }
 
 #[derive(Serialize)]
@@ -100,11 +114,26 @@ pub fn run(args: &Args) -> Result<()> {
         partition_count: topic.partitions.len(),
         configs: entries.iter().map(config).collect(),
         partitions,
+        map: match args.map {
+            true => plans(args, &topic)?,
+            false => Vec::new(),
+        },
     };
     match args.format {
         OutputFormat::Json => output::json(&document),
-        OutputFormat::Table => output::text(&text(args, &document, &entries)),
+        OutputFormat::Table => output::text(&text(args, &document, &entries)?),
     }
+}
+
+fn plans(args: &Args, topic: &TopicInfo) -> Result<Vec<Value>> {
+    let http = HttpArgs::new(&args.http, args.client.timeout_s());
+    let name = encode(&topic.name);
+    let plan = |partition: &crate::client::PartitionInfo| {
+        let index = partition.index;
+        let path = format!("/v1/topics/{name}/partitions/{index}/compaction/plan");
+        http.call("GET", &path, None)
+    };
+    topic.partitions.iter().map(plan).collect()
 }
 
 fn partitions(client: &mut Client, topic: &TopicInfo) -> Result<Vec<Partition>> {
@@ -139,8 +168,8 @@ fn config(entry: &ConfigEntry) -> Config {
     }
 }
 
-fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> String {
-    let chosen = args.summary || args.configs || args.partitions || args.all;
+fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> Result<String> {
+    let chosen = args.summary || args.configs || args.partitions || args.map || args.all;
     let mut sections = Vec::new();
     if args.summary || args.all || !chosen {
         let policy = entries.iter().find(|entry| entry.name == "cleanup.policy");
@@ -197,5 +226,33 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> String {
         ];
         sections.push(output::table(&header, &rows));
     }
-    sections.join("\n")
+    if args.map {
+        let width = map_width();
+        let is_ascii = !is_utf8();
+        let mut drawn = String::new();
+        for (index, plan) in document.map.iter().enumerate() {
+            let name = format!("{}-{index}", document.name);
+            drawn.push_str(&map::draw(&name, &parse(plan)?, width, is_ascii));
+        }
+        sections.push(drawn);
+    }
+    Ok(sections.join("\n"))
+}
+
+/// Of the terminal, or 80.
+fn map_width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(std::io::stdout());
+    match columns {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 200),
+        _ => 80,
+    }
+}
+
+/// Whether the locale has the characters of the picture.
+fn is_utf8() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
