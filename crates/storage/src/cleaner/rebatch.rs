@@ -6,7 +6,7 @@
 //! ```
 //! Offsets, timestamps, keys, values and headers stay. Producer ids go, and so the last batch of a known producer is
 //! never merged, nor is one of a transaction; control batches, batches with a delete horizon and batches of other leader
-//! epochs or timestamps types stay apart as well.
+//! epochs or timestamp types stay apart as well.
 //!
 //! What to merge is decided by pure functions; [`Merger`] holds one batch back until it is known whether another joins
 //! it. No lock; no I/O.

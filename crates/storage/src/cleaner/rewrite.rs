@@ -2,12 +2,13 @@
 //!
 //! The key index says where each batch is and which of its records are dead, so batches without a survivor are not read
 //! at all. Batches without a dead record are copied byte for byte; the others are rebuilt from their survivors and keep
-//! base offset, last offset, sequences, codec and timestamp type. Every batch that is read, copied or rebuilt, is first
-//! checked against its CRC and compared with the index: bit rot is reported with its place and never gets a valid
-//! checksum, and an index that is not of this log removes no record.
+//! base offset, last offset, sequences, codec and timestamp type. Small ones may become one (`rebatch`). Every batch that
+//! is read, copied or rebuilt, is first checked against its CRC and compared with the index: bit rot is reported with its
+//! place and never gets a valid checksum, and an index that is not of this log removes no record.
 //!
-//! Outputs are written in slices of a megabyte, sealed and synced, and carry the time of change of the last input, by
-//! which retention judges records without timestamps. They are named `.cleaned` until the log takes them over.
+//! Outputs are written in slices of a megabyte; `finishing` has them sealed and synced, and given the time of change of
+//! the last input, by which retention judges records without timestamps. They are named `.cleaned` until the log takes
+//! them over. No lock.
 //! A group gives one output, named by its first input, or further ones when the estimate was wrong and a segment would
 //! exceed its limits.
 

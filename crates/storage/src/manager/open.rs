@@ -4,8 +4,8 @@
 //! 2. `meta.properties`: is it ours?
 //! 3. the clean-shutdown marker: note it, remove it, sync the directory. Before anything is
 //!    written, so that a crash from here on is never mistaken for a clean stop
-//! 4. checkpoints; an unreadable one counts as missing. Without recovery points that costs time;
-//!    without log start offsets, deleted records that are still in the files come back
+//! 4. checkpoints; damaged recovery points count as missing, which costs time. Damaged log start
+//!    offsets end the opening: without them deleted records that are still in the files come back
 //! 5. load the partitions, several at a time; after an unclean stop sync once for all of them
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
