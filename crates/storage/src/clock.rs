@@ -1,4 +1,4 @@
-//! The only place that reads the time.
+//! The only place that reads the time of day. How long something takes is measured with the monotonic clock, elsewhere too.
 //!
 //! A clock is handed to whoever needs one, so that a test can hold it still, and a simulation can jump with it.
 

@@ -8,9 +8,8 @@
 //!
 //! Outputs are written in slices of a megabyte; `finishing` has them sealed and synced, and given the time of change of
 //! the last input, by which retention judges records without timestamps. They are named `.cleaned` until the log takes
-//! them over. No lock.
-//! A group gives one output, named by its first input, or further ones when the estimate was wrong and a segment would
-//! exceed its limits.
+//! them over. A group gives one output, named by its first input, or further ones when the estimate was wrong and a
+//! segment would exceed its limits. No lock.
 
 use std::collections::HashSet;
 
