@@ -143,6 +143,10 @@ func produceAcks(b *bench) error {
 			return err
 		}
 	}
+	// acks=0 is not answered: another connection must not write the end before they are there.
+	if _, err := b.read(topic, 0, sarama.ReadUncommitted, len(values)); err != nil {
+		return err
+	}
 	return b.holds(topic, 0, sarama.ReadUncommitted, values)
 }
 
