@@ -19,6 +19,7 @@ use crate::metadata::MetadataStore;
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
 use crate::state_views::StateViews;
+use crate::stats::Stats;
 
 /// Where clients are told to connect.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Broker {
     pub compactions: Compactions,
     /// Where the times of produce and fetch are reported, for the cleaner to make room.
     pub latencies: Arc<Latencies>,
+    /// What only metrics read.
+    pub stats: Stats,
     /// Every partition served.
     pub partitions: Arc<PartitionTable>,
     /// Topics, their ids and configs; swapped whole.

@@ -106,6 +106,7 @@ pub(crate) async fn dispatch(broker: &Arc<Broker>, context: &RequestContext, bod
             context.api_version
         ));
     }
+    broker.stats.request(key);
     handle(broker, context, body)
         .await
         .unwrap_or_else(Reply::Close)

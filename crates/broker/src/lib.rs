@@ -43,6 +43,7 @@ pub mod producer_ids;
 pub mod purgatory;
 pub mod server;
 pub mod state_views;
+mod stats;
 mod takeover;
 pub mod topics;
 mod verification;
@@ -52,6 +53,7 @@ use std::future::Future;
 pub use broker::Broker;
 pub use config::BrokerConfig;
 pub use server::{Server, ServerError};
+pub use stats::{Stats, Traffic, TrafficCounts};
 
 /// Serves until `shutdown` is ready, then stops in order: in-flight requests, sync, clean marker.
 pub async fn run(

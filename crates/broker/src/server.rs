@@ -35,6 +35,7 @@ use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataSt
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
 use crate::state_views::StateViews;
+use crate::stats::Stats;
 use crate::{takeover, topics};
 
 /// How long requests in work may take once the broker stops.
@@ -235,6 +236,7 @@ fn open(
         groups: Groups::new(&config.groups, clock.clone()),
         transactions: Transactions::new(&config.transactions, clock.clone()),
         clock,
+        stats: Stats::default(),
         partitions,
         metadata: store,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots),
@@ -388,13 +390,17 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receive
             }
         };
         let Some(place) = ConnectionCounts::enter(&counts, peer.ip(), &broker) else {
+            broker.stats.connection_refused();
             log_rejected(&format!("refused {peer}: too many connections"));
             continue;
         };
         configure(&stream);
         let serving = connection::serve(broker.clone(), limits.clone(), stream, peer, stop.clone());
+        let counting = broker.clone();
+        counting.stats.connection_opened();
         connections.spawn(async move {
             serving.await;
+            counting.stats.connection_closed();
             drop(place);
         });
     }

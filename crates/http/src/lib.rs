@@ -28,10 +28,12 @@
 
 pub mod api;
 pub mod client;
+pub mod docs;
 pub mod endpoint;
 pub mod error;
 pub mod extract;
 mod guard;
+pub mod metrics;
 mod server;
 mod shared;
 

@@ -301,7 +301,13 @@ fn read_all(
                 None => read(index, fetched, committed, share),
             });
             let data = match read {
-                Ok(data) => data,
+                Ok(data) => {
+                    let bytes = data.records.as_ref().map_or(0, Bytes::len);
+                    if let Some(partition) = &planned.partition {
+                        partition.traffic().fetched(bytes);
+                    }
+                    data
+                }
                 Err(error) => message!(PartitionData {
                     partition_index: index,
                     error_code: error.code.code(),

@@ -2,6 +2,7 @@
 //! partitions of `__consumer_offsets` and `__transaction_state`.
 //!
 //! - `groups`, `transactions`: what the handlers ask.
+//! - `group_view`: groups for whoever only looks.
 //! - `internal_topic`: which shard has a key; creating and opening the topic; start and stop.
 //! - `machine`: what the runtime asks of a state machine.
 //! - `metadata_view`: what the machines see of topics.
@@ -17,6 +18,7 @@
 //!
 //! Versions of the wire are the handlers' business, authorization is nobody's yet.
 
+pub mod group_view;
 pub(crate) mod groups;
 mod internal_topic;
 mod loader;

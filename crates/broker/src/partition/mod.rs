@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::error_map::ApiError;
 use crate::purgatory::{Registration, Waiters};
+use crate::stats::Traffic;
 
 pub use blocking::run_blocking;
 pub use table::PartitionTable;
@@ -37,6 +38,7 @@ const HEALTH_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 pub struct Partition {
     log: Arc<Log>,
     waiters: Waiters,
+    traffic: Traffic,
     view: ViewSlot,
 }
 
@@ -58,6 +60,7 @@ impl Partition {
         Partition {
             log,
             waiters: Waiters::default(),
+            traffic: Traffic::default(),
             view: ViewSlot::default(),
         }
     }
@@ -102,7 +105,8 @@ impl Partition {
 
     /// Appends one client batch. Neither durable nor visible yet: see [`Partition::wait_visible`].
     pub fn append_as_leader(&self, batch: &[u8]) -> Result<Appended, StorageError> {
-        self.log.append(batch, AppendOrigin::Client, LEADER_EPOCH)
+        let appended = self.log.append(batch, AppendOrigin::Client, LEADER_EPOCH)?;
+        Ok(self.counted(batch, appended))
     }
 
     /// As [`Partition::append_as_leader`], for a batch that may open a transaction: it shows the guard
@@ -112,7 +116,21 @@ impl Partition {
         batch: &[u8],
         guard: Option<VerificationGuard>,
     ) -> Result<Appended, StorageError> {
-        self.log.append_verified(batch, guard, LEADER_EPOCH)
+        let appended = self.log.append_verified(batch, guard, LEADER_EPOCH)?;
+        Ok(self.counted(batch, appended))
+    }
+
+    fn counted(&self, batch: &[u8], appended: Appended) -> Appended {
+        if !appended.duplicate {
+            let records = appended.last_offset.abs_diff(appended.base_offset) + 1;
+            self.traffic.produced(batch.len(), records);
+        }
+        appended
+    }
+
+    /// What clients wrote and read.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
     }
 
     /// Appends the end of a transaction; see [`Log::append_marker`].

@@ -1,15 +1,30 @@
 //! The endpoints, a file for each subject. To add one: a handler that takes what `extract` offers and answers
 //! `Result<Json<_>, HttpError>`, and an entry in its file's `endpoints`.
 
+mod cleaner;
 mod compaction;
+mod groups;
 mod health;
+pub mod index;
+mod page;
+mod topics;
 
 use crate::endpoint::Endpoint;
+use crate::metrics;
 
 /// Every endpoint, in the order of the documentation.
 pub fn endpoints() -> Vec<Endpoint> {
-    [health::endpoints(), compaction::endpoints()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        page::endpoints(),
+        health::endpoints(),
+        metrics::endpoints(),
+        index::endpoints(),
+        cleaner::endpoints(),
+        topics::endpoints(),
+        compaction::endpoints(),
+        groups::endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

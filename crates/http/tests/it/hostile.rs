@@ -6,7 +6,7 @@ use crate::client::{Answer, Running, connect, read_answer, request};
 async fn what_is_not_there_is_an_error_as_json() {
     let running = Running::start(&[]).await;
     running.get("/v2").await.is_error(404, "NOT_FOUND");
-    running.get("/").await.is_error(404, "NOT_FOUND");
+    running.get("/page.js/").await.is_error(404, "NOT_FOUND");
     send(
         &running,
         "DELETE /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",

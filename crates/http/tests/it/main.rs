@@ -1,5 +1,10 @@
 //! The HTTP server as a client sees it: a real broker, a real socket on loopback.
 
 mod client;
+mod docs;
 mod health;
 mod hostile;
+mod kafka;
+mod metrics;
+mod page;
+mod v1;

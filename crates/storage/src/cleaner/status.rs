@@ -150,6 +150,10 @@ pub struct CleanerOverview {
     pub bytes_per_second: f64,
     /// Read and written since the start.
     pub throttled_bytes: u64,
+    /// What one cleaning may take for planning.
+    pub memory_bytes: usize,
+    /// When a thread last looked for work; none before the first time.
+    pub last_look_ms: Option<i64>,
 }
 
 /// Who has a log, and how far it is.

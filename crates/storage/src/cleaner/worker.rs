@@ -63,6 +63,8 @@ struct AllNotes {
     by_log: HashMap<TopicPartition, Notes>,
     /// Counts calls of `wake`, so that none is missed.
     wakes: u64,
+    /// When a thread last looked for work.
+    last_look_ms: Option<i64>,
 }
 
 /// What a thread has claimed.
@@ -212,6 +214,7 @@ impl Shared {
             self.find_benefits();
         }
         let _choosing = lock(&self.choosing);
+        lock(&self.notes).last_look_ms = Some(self.now_ms());
         let logs = self.manager.logs();
         self.forget_all_but(&logs);
         for eligible in self.look(&logs).eligible {
@@ -371,17 +374,19 @@ impl Shared {
 
     /// A thread's share of the memory.
     pub fn resources(&self, work: Work) -> CleanerResources {
-        let mut config = lock(&self.config).clone();
-        config.dedupe_buffer_size_bytes = work.share_of(config.dedupe_buffer_size_bytes);
-        // One more for the thread that builds indexes.
-        let shares = u64::from(config.threads.max(1)) + 1;
-        let memory_bytes =
-            usize::try_from(config.dedupe_buffer_size_bytes / shares).unwrap_or(usize::MAX);
         CleanerResources::new(
             self.hasher.clone(),
-            memory_bytes,
+            self.memory_bytes(work),
             self.manager.config().max_decompressed_bytes,
         )
+    }
+
+    fn memory_bytes(&self, work: Work) -> usize {
+        let config = lock(&self.config);
+        // One more for the thread that builds indexes.
+        let shares = u64::from(config.threads.max(1)) + 1;
+        let bytes = work.share_of(config.dedupe_buffer_size_bytes) / shares;
+        usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
     pub fn control<'a>(&'a self, log: &'a Log, progress: &'a Progress) -> Control<'a> {

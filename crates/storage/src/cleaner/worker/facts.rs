@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lastword_record::TopicPartition;
 
-use super::Shared;
+use super::{Shared, Work};
 use crate::cleaner::choose::{
     Bounds, Choice, CleanerFacts, InProgress, LogFacts, SegmentFacts, choose, missing_dirty_bytes,
     next_ms, sizes,
@@ -121,6 +121,8 @@ impl Shared {
             busy_with: facts.busy_with,
             bytes_per_second: self.throttle.bytes_per_second(),
             throttled_bytes: self.throttle.total_bytes(),
+            memory_bytes: self.memory_bytes(Work::Thread),
+            last_look_ms: lock(&self.notes).last_look_ms,
         }
     }
 

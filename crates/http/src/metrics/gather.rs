@@ -1,0 +1,272 @@
+//! What the broker knows, as samples. No lock of its own; each subject is asked once.
+
+use std::collections::BTreeMap;
+
+use lastword_broker::coordinator::group_view;
+use lastword_broker::{Broker, TrafficCounts};
+use lastword_storage::cleaner::{CleanerOverview, LogStatus, ReasonCode};
+
+use super::MAX_PARTITIONS;
+use super::family::*;
+use super::scrape::Scrape;
+use crate::shared::Shared;
+
+const LISTENER: &str = "PLAINTEXT";
+
+pub(super) fn gather(shared: &Shared, broker: &Broker) -> Scrape {
+    let mut scrape = Scrape::default();
+    scrape.add(BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    let started_ms = broker.clock.now_ms() as f64 - shared.uptime().as_secs_f64() * 1e3;
+    scrape.add(START_TIME, &[], started_ms / 1e3);
+    partitions(&mut scrape, broker);
+    compaction(&mut scrape, broker);
+    clients(&mut scrape, broker);
+    groups(&mut scrape, broker);
+    disk(&mut scrape, broker);
+    scrape
+}
+
+fn partitions(scrape: &mut Scrape, broker: &Broker) {
+    let mut all = broker.partitions.all();
+    all.sort_by(|a, b| a.topic_partition().cmp(b.topic_partition()));
+    let is_aggregated = all.len() > MAX_PARTITIONS;
+    scrape.add(METRICS_AGGREGATED, &[], f64::from(u8::from(is_aggregated)));
+    let mut traffic: BTreeMap<&str, TrafficCounts> = BTreeMap::new();
+    for partition in &all {
+        let id = partition.topic_partition();
+        let counts = partition.traffic().counts();
+        let sum = traffic.entry(&id.topic).or_default();
+        sum.produced_bytes += counts.produced_bytes;
+        sum.produced_records += counts.produced_records;
+        sum.produced_batches += counts.produced_batches;
+        sum.fetched_bytes += counts.fetched_bytes;
+        if is_aggregated {
+            continue;
+        }
+        let number = id.partition.to_string();
+        let labels: &[&str] = &[&id.topic, &number];
+        let offsets = partition.offsets();
+        for (family, value) in [
+            (PARTITION_START_OFFSET, offsets.log_start_offset),
+            (PARTITION_END_OFFSET, offsets.log_end_offset),
+            (PARTITION_HIGH_WATERMARK, offsets.high_watermark),
+            (PARTITION_LAST_STABLE_OFFSET, offsets.last_stable_offset),
+        ] {
+            scrape.add(family, labels, value as f64);
+        }
+        scrape.add(PARTITION_SIZE, labels, partition.size_bytes() as f64);
+        let segments = partition.log().segments().iter().count();
+        scrape.add(PARTITION_SEGMENTS, labels, segments as f64);
+    }
+    for (topic, counts) in traffic {
+        for (family, value) in [
+            (PRODUCED_BYTES, counts.produced_bytes),
+            (PRODUCED_RECORDS, counts.produced_records),
+            (PRODUCED_BATCHES, counts.produced_batches),
+            (FETCHED_BYTES, counts.fetched_bytes),
+        ] {
+            scrape.add(family, &[topic], value as f64);
+        }
+    }
+}
+
+fn compaction(scrape: &mut Scrape, broker: &Broker) {
+    let statuses = broker.cleaner.status();
+    let has_series = broker.partitions.all().len() <= MAX_PARTITIONS;
+    for status in statuses.iter().filter(|status| status.bounds.is_some()) {
+        let number = status.topic_partition.partition.to_string();
+        let labels: &[&str] = &[&status.topic_partition.topic, &number];
+        let code = status.reason.code();
+        if code.is_stuck() {
+            scrape.add(COMPACTION_STUCK, &[labels, &[code.word()]].concat(), 1.0);
+        }
+        if has_series {
+            compacted_partition(scrape, status, labels);
+        }
+    }
+    for code in ReasonCode::ALL {
+        let same = statuses
+            .iter()
+            .filter(|status| status.reason.code() == code);
+        scrape.add(COMPACTION_STATE, &[code.word()], same.count() as f64);
+    }
+    let overview = broker.cleaner.overview();
+    workers(scrape, &overview);
+    kafkas_gauges(scrape, broker, &statuses, &overview);
+}
+
+fn compacted_partition(scrape: &mut Scrape, status: &LogStatus, labels: &[&str]) {
+    let totals = &status.totals;
+    for (result, count) in [
+        ("ok", totals.ok),
+        ("failed", totals.failed),
+        ("aborted", totals.aborted),
+    ] {
+        scrape.add(COMPACTION_RUNS, &[labels, &[result]].concat(), count as f64);
+    }
+    for (family, value) in [
+        (COMPACTION_READ, totals.bytes_read),
+        (COMPACTION_WRITTEN, totals.bytes_written),
+        (COMPACTION_REMOVED_BYTES, totals.bytes_removed),
+        (COMPACTION_REMOVED_RECORDS, totals.records_removed),
+        (TOMBSTONES_REMOVED, totals.tombstones_removed),
+        (COMPACTION_DIRTY_BYTES, status.sizes.dirty_bytes),
+        (COMPACTION_HEAD_BYTES, status.sizes.head_bytes()),
+        (COMPACTION_TAIL_BYTES, status.sizes.tail_bytes),
+        (
+            COMPACTION_QUARANTINED,
+            status.isolated_segments.len() as u64,
+        ),
+    ] {
+        scrape.add(family, labels, value as f64);
+    }
+    if let Some(bounds) = &status.bounds {
+        scrape.add(COMPACTION_DIRTY_RATIO, labels, bounds.dirty_ratio);
+        let overdue_seconds = bounds.overdue_ms as f64 / 1e3;
+        scrape.add(COMPACTION_OVERDUE, labels, overdue_seconds);
+    }
+    if let Some(counts) = &status.counts {
+        for (family, value) in [
+            (PARTITION_LIVE_KEYS, counts.live_keys),
+            (COMPACTION_DEAD_BYTES, counts.dead_bytes),
+            (COMPACTION_LIVE_BYTES, counts.live_bytes),
+            (TOMBSTONES, counts.tombstones),
+        ] {
+            scrape.add(family, labels, value as f64);
+        }
+    }
+    if let Some(stats) = &status.last_stats {
+        let began = stats.started_ms as f64 / 1e3;
+        scrape.add(COMPACTION_LAST_SUCCESS, labels, began);
+        for (phase, ms) in [("plan", stats.plan_ms), ("rewrite", stats.rewrite_ms)] {
+            let labels = [labels, &[phase]].concat();
+            scrape.add(COMPACTION_LAST_DURATION, &labels, ms as f64 / 1e3);
+        }
+    }
+}
+
+fn workers(scrape: &mut Scrape, overview: &CleanerOverview) {
+    let configured = f64::from(overview.threads_configured);
+    scrape.add(COMPACTION_WORKERS, &[], configured);
+    let busy = overview.busy_with.len() as f64;
+    scrape.add(COMPACTION_WORKERS_BUSY, &[], busy);
+    scrape.add(COMPACTION_WORKERS_DEAD, &[], dead_threads(overview));
+    scrape.add(COMPACTION_IO, &[], overview.throttled_bytes as f64);
+    scrape.add(COMPACTION_IO_LIMIT, &[], overview.bytes_per_second);
+}
+
+fn dead_threads(overview: &CleanerOverview) -> f64 {
+    let wanted = match overview.is_enabled {
+        true => overview.threads_configured as usize,
+        false => 0,
+    };
+    wanted.saturating_sub(overview.threads_running) as f64
+}
+
+/// Of the last cleaning of each partition, where Kafka takes the last one of each thread.
+fn kafkas_gauges(
+    scrape: &mut Scrape,
+    broker: &Broker,
+    statuses: &[LogStatus],
+    overview: &CleanerOverview,
+) {
+    let bounds = || statuses.iter().filter_map(|status| status.bounds);
+    let last = || statuses.iter().filter_map(|status| status.last_stats);
+    let max = |values: &mut dyn Iterator<Item = f64>| values.fold(0.0, f64::max);
+    let read: u64 = last().map(|stats| stats.bytes_read).sum();
+    let written: u64 = last().map(|stats| stats.bytes_written).sum();
+    let recopied = match read {
+        0 => 0.0,
+        read => 100.0 * written as f64 / read as f64,
+    };
+    scrape.add(KAFKA_RECOPY, &[], recopied);
+    let memory = overview.memory_bytes;
+    let fullest = max(&mut last().map(|stats| stats.memory_bytes as f64));
+    let utilization = (100.0 * fullest / memory.max(1) as f64).min(100.0);
+    scrape.add(KAFKA_MAX_BUFFER_UTILIZATION, &[], utilization);
+    let seconds = |ms: u64| ms as f64 / 1e3;
+    let slowest = max(&mut last().map(|stats| seconds(stats.plan_ms + stats.rewrite_ms)));
+    scrape.add(KAFKA_MAX_CLEAN_TIME, &[], slowest);
+    let overdue = max(&mut bounds().map(|bounds| bounds.overdue_ms as f64 / 1e3));
+    scrape.add(KAFKA_MAX_COMPACTION_DELAY, &[], overdue);
+    scrape.add(KAFKA_DEAD_THREADS, &[], dead_threads(overview));
+    let dirtiest = max(&mut bounds().map(|bounds| bounds.dirty_ratio));
+    scrape.add(KAFKA_MAX_DIRTY, &[], 100.0 * dirtiest);
+    if let Some(looked_ms) = overview.last_look_ms {
+        let since_ms = broker.clock.now_ms().saturating_sub(looked_ms).max(0);
+        scrape.add(KAFKA_SINCE_LAST_RUN, &[], since_ms as f64);
+    }
+    let log_dir: &[&str] = &[&broker.config.log_dir];
+    let uncleanable = || {
+        let code = |status: &&LogStatus| status.reason.code() == ReasonCode::Quarantined;
+        statuses.iter().filter(code)
+    };
+    let bytes: u64 = uncleanable().map(|status| status.sizes.dirty_bytes).sum();
+    let count = uncleanable().count();
+    scrape.add(COMPACTION_UNCLEANABLE, log_dir, count as f64);
+    scrape.add(COMPACTION_UNCLEANABLE_BYTES, log_dir, bytes as f64);
+    scrape.add(KAFKA_UNCLEANABLE, log_dir, count as f64);
+    scrape.add(KAFKA_UNCLEANABLE_BYTES, log_dir, bytes as f64);
+}
+
+fn clients(scrape: &mut Scrape, broker: &Broker) {
+    let stats = &broker.stats;
+    for (api, count) in stats.requests() {
+        scrape.add(KAFKA_REQUESTS, &[api.name()], count as f64);
+    }
+    for (family, value) in [
+        (CONNECTIONS, stats.connections()),
+        (CONNECTIONS_OPENED, stats.connections_opened()),
+        (CONNECTIONS_REFUSED, stats.connections_refused()),
+    ] {
+        scrape.add(family, &[LISTENER], value as f64);
+    }
+}
+
+fn groups(scrape: &mut Scrape, broker: &Broker) {
+    // Absent while they are being loaded: half of them would look like a loss.
+    let Ok(listed) = group_view::list(broker) else {
+        return;
+    };
+    let mut by_state: BTreeMap<&str, u32> = BTreeMap::new();
+    for group in &listed {
+        *by_state.entry(group.state).or_default() += 1;
+    }
+    for (state, count) in by_state {
+        scrape.add(GROUPS, &[state], f64::from(count));
+    }
+    for group in listed.iter().take(MAX_PARTITIONS) {
+        let Ok(view) = group_view::describe(broker, &group.group_id) else {
+            continue;
+        };
+        let members = view.members.len() as f64;
+        scrape.add(GROUP_MEMBERS, &[&group.group_id], members);
+        let mut lags: BTreeMap<&str, i64> = BTreeMap::new();
+        for committed in &view.offsets {
+            if let Some(lag) = committed.lag() {
+                let sum = lags.entry(&committed.topic).or_default();
+                *sum = sum.saturating_add(lag);
+            }
+        }
+        for (topic, lag) in lags {
+            scrape.add(GROUP_LAG, &[&group.group_id, topic], lag as f64);
+        }
+    }
+}
+
+fn disk(scrape: &mut Scrape, broker: &Broker) {
+    let log_dir: &[&str] = &[&broker.config.log_dir];
+    let dir = broker.logs.dir();
+    for (family, bytes) in [
+        (DISK_FREE, dir.free_bytes()),
+        (DISK_TOTAL, dir.total_bytes()),
+    ] {
+        if let Ok(bytes) = bytes {
+            scrape.add(family, log_dir, bytes as f64);
+        }
+    }
+    let is_offline = broker.logs.is_offline().is_some();
+    scrape.add(LOG_DIR_OFFLINE, log_dir, f64::from(u8::from(is_offline)));
+    let failed = broker.logs.failed().len();
+    scrape.add(PARTITIONS_FAILED, log_dir, failed as f64);
+}
