@@ -124,7 +124,7 @@ async fn start_http(config: &BrokerConfig) -> Result<Result<Option<Http>, StartE
 fn http_line(http: &Result<Option<Http>, StartError>) -> String {
     match http {
         Ok(Some(http)) => format!(
-            "http://{}      metrics /metrics   all /v1",
+            "http://{}      metrics /metrics   page /",
             http.local_addr()
         ),
         Ok(None) => "off".to_owned(),
