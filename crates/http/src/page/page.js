@@ -180,7 +180,8 @@ function actions(topic, partition) {
   if (api?.paths?.[`${base}/compaction/plan`] && partition.reason !== 'delete-policy') {
     buttons.push(act('Dry run', async () => {
       const plan = await ask(`${path}/compaction/plan`);
-      return `Dry run: ${describe(plan)}`;
+      return `Dry run: ${number(plan.before.records)} to ${number(plan.after.records)} records, ${bytes(plan.before.bytes)} to `
+        + `${bytes(plan.after.bytes)}, ${number(plan.live_keys)} live keys, below offset ${number(plan.first_uncleanable_offset)}.`;
     }));
   }
   if (api?.paths?.[`${base}/compact`] && partition.reason !== 'delete-policy') {
@@ -190,12 +191,6 @@ function actions(topic, partition) {
     }));
   }
   return buttons;
-}
-
-// The numbers of an answer, whatever it has of them.
-function describe(document) {
-  const pairs = Object.entries(document).filter(([, value]) => typeof value === 'number');
-  return pairs.map(([key, value]) => `${key.replaceAll('_', ' ')} ${number(value)}`).join(', ');
 }
 
 async function groupsView() {
