@@ -1,5 +1,7 @@
 //! Compaction of a running broker from the command line: look, clean now, pause, and why not.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -56,6 +58,16 @@ impl Steered {
         self.broker.run(&all)
     }
 
+    fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(&self.http).expect("connect");
+        let host = &self.http;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("send");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("receive");
+        answer
+    }
+
     fn json(&self, args: &[&str]) -> Value {
         let mut all = args.to_vec();
         all.extend(["--format", "json"]);
@@ -63,7 +75,8 @@ impl Steered {
     }
 
     /// The word and the sentence for a topic's first partition, the same in `--explain`, in the status, as a table and as
-    /// JSON, which is the broker's answer over HTTP, and in the broker's log. A sentence may change between two looks.
+    /// JSON, which is the broker's answer over HTTP, and in the broker's log; the metrics have the word. A sentence may
+    /// change between two looks.
     #[track_caller]
     fn reason(&self, topic: &str) -> (String, String) {
         let deadline = Instant::now() + DEADLINE;
@@ -88,12 +101,17 @@ impl Steered {
         let row = table.lines().nth(1).expect("a row");
         let words: Vec<&str> = row.split_whitespace().take(2).collect();
         let logged = format!("partition={name} reason=\"{word}\"");
+        let sample = format!("lastword_compaction_state_partitions{{reason=\"{word}\"}} ");
+        let metrics = self.metrics();
+        let counted = metrics.lines().find_map(|line| line.strip_prefix(&sample));
         if !line.starts_with(&expected) {
             Err(format!("{line} is not {expected}"))
         } else if words != [name, word.clone()] || !row.ends_with(&why) {
             Err(format!("{table} does not say {word}, {why}"))
         } else if !self.broker.log().contains(&logged) {
             Err(format!("no {logged} in the log"))
+        } else if counted.is_none_or(|number| number == "0") {
+            Err(format!("{word} is not in the metrics: {counted:?}"))
         } else {
             Ok((word, why))
         }
@@ -272,6 +290,8 @@ fn reasons_of_configs_and_of_what_is_written_read_the_same_everywhere() {
     steered.topic("ratio", &[SMALL, "min.cleanable.dirty.ratio=1"]);
     steered.produce("ratio", &["a:1", "a:2"]);
     steered.assert_reason("ratio", "below-ratio", "dirty 100 % is not above it");
+    let said = steered.compact(&["ratio", "--explain"]).ok();
+    assert!(said.ends_with("; never due by its ratio\n"), "{said}");
     steered.topic("young", &[SMALL, "min.compaction.lag.ms=86400000"]);
     steered.produce("young", &["a:1", "a:2"]);
     let (word, why) = steered.reason("young");

@@ -13,7 +13,7 @@ use super::live::{Target, human, parse, path_of};
 use crate::error::Result;
 use crate::http::HttpArgs;
 use crate::output::{self, OutputFormat};
-use crate::time::{human_duration, now_ms};
+use crate::time::{human_duration, minute, now_ms};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -68,6 +68,8 @@ pub struct Status {
     tail: Section,
     head: Section,
     dirty_ratio: Option<f64>,
+    missing_dirty_bytes: Option<u64>,
+    next_ms: Option<i64>,
     counts: Option<Counts>,
     last_cleaning: Option<Cleaning>,
 }
@@ -95,13 +97,24 @@ impl Status {
         format!("{}-{}", self.topic, self.partition)
     }
 
-    /// Why it is not being cleaned now, in a line.
+    /// Why it is not being cleaned now, in a line: the sentence, what would change it, and when it was cleaned.
     pub fn explanation(&self) -> String {
-        let cleaned = match &self.last_cleaning {
-            Some(cleaning) => format!("; cleaned {}", ago(cleaning.started_ms)),
-            None => String::new(),
-        };
-        format!("{}  {}  {}{cleaned}", self.name(), self.reason, self.why)
+        let mut line = format!("{}  {}  {}", self.name(), self.reason, self.why);
+        if self.reason == "below-ratio" {
+            line.push_str(&match self.missing_dirty_bytes {
+                Some(bytes) => format!("; due when {} more are dirty", human(bytes)),
+                None => "; never due by its ratio".to_owned(),
+            });
+        }
+        // Where the sentence has no time of its own.
+        let has_deadline = ["below-ratio", "clean", "open-transaction"].contains(&&*self.reason);
+        if let Some(next_ms) = self.next_ms.filter(|_| has_deadline) {
+            line.push_str(&format!("; due by a deadline at {}", minute(next_ms)));
+        }
+        if let Some(cleaning) = &self.last_cleaning {
+            line.push_str(&format!("; cleaned {}", ago(cleaning.started_ms)));
+        }
+        line
     }
 }
 
