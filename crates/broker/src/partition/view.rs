@@ -254,3 +254,89 @@ impl Partition {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use lastword_record::{BatchBuilder, BatchSpec, TopicId, TopicPartition};
+    use lastword_storage::cleaner::key_hasher;
+    use lastword_storage::{AppendOrigin, Clock, LogConfig, LogManager, SimDir};
+
+    use super::*;
+
+    /// A log of some records of a size.
+    fn log_of(records: i64, value_bytes: usize) -> (Arc<LogManager>, Arc<Log>) {
+        let dir = Arc::new(SimDir::new());
+        let config = LogConfig {
+            max_message_bytes: 4 << 20,
+            ..LogConfig::default()
+        };
+        let manager = LogManager::open(Default::default(), dir, Clock::System, &|_| config.clone());
+        let manager = manager.unwrap();
+        let topic_partition = TopicPartition::new("t", 0);
+        let id = TopicId::from_random_bytes([7; 16]);
+        let log = manager
+            .create(&topic_partition, id, config.clone())
+            .unwrap();
+        for _ in 0..records {
+            let mut builder = BatchBuilder::new(BatchSpec::default());
+            builder.push(0, 1_000, Some(b"key"), Some(&vec![7; value_bytes]), &[]);
+            let mut batch = Vec::new();
+            builder.finish(&mut batch).unwrap();
+            log.append(&batch, AppendOrigin::Client, 0).unwrap();
+        }
+        log.sync().unwrap();
+        (manager, log)
+    }
+
+    fn build(log: &Log) -> StateView {
+        let hasher = key_hasher(&*log.dir()).unwrap();
+        StateViews::new(hasher, 16 << 20).build(log).unwrap()
+    }
+
+    /// What is served, and whether a build starts.
+    fn chosen(slot: &ViewSlot, log: &Log, offset: i64) -> (&'static str, bool) {
+        let (source, starts) = slot.choose(log, offset);
+        let source = match source {
+            Source::View(_) => "view",
+            Source::Log => "log",
+            Source::Later => "later",
+        };
+        (source, starts)
+    }
+
+    #[test]
+    fn a_view_is_built_once_for_all_who_wait_and_serves_what_it_knows() {
+        let (_manager, log) = log_of(10, 10);
+        let slot = ViewSlot::default();
+        assert_eq!(chosen(&slot, &log, 0), ("later", true));
+        assert_eq!(chosen(&slot, &log, 5), ("later", false));
+        assert!(!slot.is_ready());
+        assert!(slot.end_build(Instant::now(), Some(build(&log))));
+        assert!(slot.is_ready());
+        assert_eq!(chosen(&slot, &log, 5), ("view", false));
+        assert_eq!(chosen(&slot, &log, 10), ("log", false));
+        assert!(slot.usage().unwrap().1 > 0);
+        slot.give_up();
+        assert!(slot.usage().is_none());
+        assert_eq!(chosen(&slot, &log, 0), ("later", true));
+    }
+
+    #[test]
+    fn a_reader_near_the_end_of_a_large_log_is_served_the_log_and_holds_nobody_up() {
+        let (_manager, log) = log_of(20, 1 << 20);
+        let slot = ViewSlot::default();
+        assert_eq!(chosen(&slot, &log, 15), ("log", false));
+        assert_eq!(chosen(&slot, &log, 0), ("later", true));
+        assert_eq!(chosen(&slot, &log, 15), ("log", false));
+    }
+
+    #[test]
+    fn after_a_build_that_failed_the_log_is_served() {
+        let (_manager, log) = log_of(10, 10);
+        let slot = ViewSlot::default();
+        assert_eq!(chosen(&slot, &log, 0), ("later", true));
+        assert!(!slot.end_build(Instant::now(), None));
+        assert!(slot.is_ready());
+        assert_eq!(chosen(&slot, &log, 0), ("log", false));
+    }
+}
