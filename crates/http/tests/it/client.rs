@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use lastword_broker::{BrokerConfig, Server};
@@ -15,7 +16,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Running {
     pub server: Server,
     pub http: Http,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 pub fn config(dir: &TempDir, settings: &[(&str, &str)]) -> BrokerConfig {
@@ -42,15 +43,16 @@ impl Running {
             .expect("is on");
         let server = Server::start(config).await.expect("starts");
         http.serve(server.broker());
-        Running {
-            server,
-            http,
-            _dir: dir,
-        }
+        Running { server, http, dir }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
         get(self.http.local_addr(), path).await
+    }
+
+    /// The log directory.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 
     pub async fn stop(self) {
