@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! history     OLD, headers and markers   what was rolled back, what is open; from that the cleanable bound
-//! last words  OLD, keys                  one bit a record: the last of its key below the bound
+//! last words  OLD and NEW, keys          one bit a record: the last of its key below the bound
 //! walk        OLD and NEW side by side   every record of OLD is in NEW as it was, or may be gone
 //! ```
 //! Nothing of the cleaner is used, so that a mistake of the cleaner is not made again here, and nothing of a log: files
@@ -93,6 +93,7 @@ pub enum Kind {
     TombstoneEarly,
     MarkerEarly,
     Horizon,
+    Resurrected,
     Transaction,
     Producer,
     OffsetIndex,
@@ -103,7 +104,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::Order,
         Kind::Damaged,
         Kind::OldDamaged,
@@ -116,6 +117,7 @@ impl Kind {
         Kind::TombstoneEarly,
         Kind::MarkerEarly,
         Kind::Horizon,
+        Kind::Resurrected,
         Kind::Transaction,
         Kind::Producer,
         Kind::OffsetIndex,
@@ -135,6 +137,7 @@ impl Kind {
             Kind::TombstoneEarly => "tombstone-early",
             Kind::MarkerEarly => "marker-early",
             Kind::Horizon => "horizon",
+            Kind::Resurrected => "resurrected",
             Kind::Transaction => "transaction",
             Kind::Producer => "producer",
             Kind::LogStart => "log-start",
@@ -253,12 +256,29 @@ pub fn verify(request: &Request<'_>) -> Result<Verified, VerifyError> {
     };
     let last_segment = new.segments.last().map_or(0, |it| it.base_offset);
     verified.bound_offset = first.bound(request, last_segment);
-    let words = match read_last_words(request, &old, &first.history, &mut verified) {
-        Ok(words) => words,
+    let bound = verified.bound_offset;
+    let read_words = |source, files| last_words_of(request, source, files, &first.history, bound);
+    let words = match read_words(request.old, &old) {
+        Ok((words, passes)) => {
+            verified.passes = passes;
+            words
+        }
         Err(error) => return stopped(verified, error),
     };
     verified.keys = words.keys();
-    walk::walk(request, &old, &new, &first, &words, &mut verified)?;
+    // Damage in NEW is told by the walk.
+    let new_words = match read_words(request.new, &new) {
+        Ok((words, _)) => Some(words),
+        Err(ReadError::Damage(_)) => None,
+        Err(ReadError::Storage(error)) => return Err(error.into()),
+    };
+    walk::walk(
+        request,
+        (&old, &new),
+        &first,
+        (&words, new_words.as_ref()),
+        &mut verified,
+    )?;
     verified
         .violations
         .sort_by_key(|violation| (violation.offset, violation.kind));
@@ -293,6 +313,8 @@ struct FirstLook {
     log_end_offset: i64,
     /// Base offset and newest timestamp of each segment.
     segments: Vec<(i64, i64)>,
+    /// There are messages of magic 0 or 1, of which several can have one offset.
+    has_legacy: bool,
 }
 
 impl FirstLook {
@@ -358,6 +380,7 @@ fn read_history(
     let mut reader = reader_of(request, request.old, old);
     let mut first = FirstLook {
         history: History::default(),
+        has_legacy: false,
         log_end_offset: old.segments.last().map_or(0, |it| it.base_offset),
         segments: old
             .segments
@@ -374,6 +397,7 @@ fn read_history(
                 .map_err(|error| ReadError::Damage(reader.damage_at(&place, &error)))?;
         }
         first.history.push(&header, marker);
+        first.has_legacy |= place.is_legacy;
         if let Some((_, newest_ms)) = first.segments.get_mut(place.segment) {
             *newest_ms = header.max_timestamp.max(*newest_ms);
         }
@@ -383,39 +407,42 @@ fn read_history(
     Ok(first)
 }
 
-fn read_last_words(
+/// The last words of a log below the bound, and how many passes it took.
+fn last_words_of(
     request: &Request<'_>,
-    old: &PartitionFiles,
+    source: &Source,
+    files: &PartitionFiles,
     history: &History,
-    verified: &mut Verified,
-) -> Result<LastWords, ReadError> {
+    bound_offset: i64,
+) -> Result<(LastWords, u32), ReadError> {
     let mut words = LastWords::new(request.memory_bytes);
     if !request.rules.compact {
-        return Ok(words);
+        return Ok((words, 0));
     }
     let hasher = KeyHasher::new(&random_secret()?);
+    let mut passes = 0;
     loop {
-        let mut reader = reader_of(request, request.old, old);
+        let mut reader = reader_of(request, source, files);
         let mut ordinal = 0u64;
-        verified.passes += 1;
+        passes += 1;
         while let Some(place) = next_of(&mut reader, request.progress)? {
             let header = place.header;
             let counts = !header.is_control() && !history.is_aborted(&header);
             let shown = reader.for_each_record(|record| {
                 if let (true, Some(key)) = (counts, record.key)
-                    && record.offset < verified.bound_offset
+                    && record.offset < bound_offset
                 {
                     words.see(hasher.hash(key), ordinal);
                 }
                 ordinal += 1;
             });
             shown.map_err(|error| ReadError::Damage(reader.damage_at(&place, &error)))?;
-            if place.header.base_offset >= verified.bound_offset {
+            if header.base_offset >= bound_offset {
                 break;
             }
         }
         if !words.end_pass() {
-            return Ok(words);
+            return Ok((words, passes));
         }
     }
 }

@@ -25,6 +25,10 @@ struct Walk<'a> {
     request: &'a Request<'a>,
     first: &'a FirstLook,
     words: &'a LastWords,
+    /// Of NEW; none when NEW is damaged.
+    new_words: Option<&'a LastWords>,
+    /// The first record of NEW that is the last of its key there and was not in OLD.
+    resurrected: Option<i64>,
     verified: &'a mut Verified,
     old: Side<'a>,
     new_files: &'a PartitionFiles,
@@ -49,10 +53,9 @@ struct SegmentChecks {
 
 pub fn walk(
     request: &Request<'_>,
-    old_files: &PartitionFiles,
-    new_files: &PartitionFiles,
+    (old_files, new_files): (&PartitionFiles, &PartitionFiles),
     first: &FirstLook,
-    words: &LastWords,
+    (words, new_words): (&LastWords, Option<&LastWords>),
     verified: &mut Verified,
 ) -> Result<(), VerifyError> {
     let secret = random_secret()?;
@@ -66,6 +69,8 @@ pub fn walk(
         request,
         first,
         words,
+        new_words,
+        resurrected: None,
         verified,
         old: side(request.old, old_files),
         new_files,
@@ -144,8 +149,9 @@ impl Walk<'_> {
             next_offset = place.header.next_offset();
             self.pass_old_below(place.header.base_offset)?;
             self.open_transaction(&place);
-            while let Some((record, _)) = new.peek() {
-                self.see(&place, record)?;
+            while let Some((record, ordinal)) = new.peek() {
+                let is_last = self.new_words.is_some_and(|words| words.contains(ordinal));
+                self.see(&place, record, is_last)?;
                 new.take();
             }
             if self.verified.is_full() {
@@ -157,7 +163,20 @@ impl Walk<'_> {
         }
         self.pass_old_below(i64::MAX)?;
         self.check_log_end(next_offset);
+        self.check_resurrected();
         Ok(())
+    }
+
+    /// A value whose tombstone is gone for good reason must be gone with it. Where the last record of a key is missing
+    /// without a right, that has been said.
+    fn check_resurrected(&mut self) {
+        let is_lost = |kind| matches!(kind, Kind::Lost | Kind::TombstoneEarly | Kind::AboveBound);
+        let is_said = self.verified.violations.iter().any(|it| is_lost(it.kind));
+        if let Some(offset) = self.resurrected.filter(|_| !is_said) {
+            let message =
+                "its key was deleted later, and the tombstone is gone: a deleted key is back";
+            self.verified.violate(offset, Kind::Resurrected, message);
+        }
     }
 
     fn check_log_end(&mut self, next_offset: i64) {
@@ -181,7 +200,8 @@ impl Walk<'_> {
         let segments = &self.new_files.segments;
         let base_of = |index: usize| segments.get(index).map(|it| it.base_offset);
         let segment_base = base_of(place.segment).unwrap_or(0);
-        let is_behind = match place.is_legacy {
+        // Kafka makes a batch of each message of an old format.
+        let is_behind = match self.first.has_legacy {
             true => header.base_offset + 1 >= next_offset,
             false => header.base_offset >= next_offset,
         };
@@ -256,8 +276,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A record of NEW.
-    fn see(&mut self, place: &BatchPlace, record: Seen) -> Result<(), ReadError> {
+    /// A record of NEW, the last of its key there or not.
+    fn see(&mut self, place: &BatchPlace, record: Seen, is_last: bool) -> Result<(), ReadError> {
         self.pass_old_below(record.offset)?;
         while let Some((old_place, old, ordinal)) = self.next_old()? {
             if old.offset != record.offset {
@@ -268,6 +288,9 @@ impl Walk<'_> {
                 self.is_gone(&old_place, &old, ordinal);
                 self.old.take();
                 continue;
+            }
+            if is_last && !self.words.contains(ordinal) {
+                self.resurrected.get_or_insert(record.offset);
             }
             self.compare(&old_place, &old, ordinal, place, &record);
             self.old.take();

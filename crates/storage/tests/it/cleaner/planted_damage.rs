@@ -588,3 +588,22 @@ fn what_a_second_cleaning_takes_is_right_when_its_time_has_come() {
     assert_eq!(verified.gone.expired_tombstones, 1, "{verified:?}");
     drop(written);
 }
+
+#[test]
+fn a_deleted_key_that_is_back_is_found() {
+    let mut scene = Scene::new("b1@0 c1@1 | cT@2 | A: d1@3");
+    let old = copy(&scene.dir);
+    let new = copy(&old);
+    scene.set_clock(5_000);
+    without_batch(&new, 2, 2);
+    scene.dir = Arc::new(new);
+    // The tombstone may be gone after so long, but the value before it may not outlive it.
+    let verified = scene.verify_since(&old, Some(0));
+    let found: Vec<_> = verified
+        .violations
+        .iter()
+        .map(|it| (it.offset, it.kind))
+        .collect();
+    assert_eq!(found, [(1, Kind::Resurrected)], "{verified:?}");
+    assert_eq!(scene.verify(&old).violations[0].kind, Kind::TombstoneEarly);
+}

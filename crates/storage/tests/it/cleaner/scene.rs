@@ -208,6 +208,11 @@ impl Scene {
 
     /// Proves this directory against an old one.
     pub fn verify(&self, old: &SimDir) -> Verified {
+        self.verify_since(old, None)
+    }
+
+    /// The same, of several cleanings since then.
+    pub fn verify_since(&self, old: &SimDir, since_ms: Option<i64>) -> Verified {
         let config = self.config();
         let source = |dir: &SimDir| Source {
             dir: Arc::new(dir.clone()),
@@ -226,7 +231,7 @@ impl Scene {
                 delete_retention_ms: config.delete_retention_ms,
                 producer_id_expiration_ms: LogManagerConfig::default().producer_id_expiration_ms,
                 now_ms: self.clock.now_ms(),
-                since_ms: None,
+                since_ms,
             },
             memory_bytes: self.cleaner_config.dedupe_buffer_size_bytes as usize,
             max_decompressed_bytes: 64 << 20,

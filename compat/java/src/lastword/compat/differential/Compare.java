@@ -37,7 +37,7 @@ final class Compare {
 
     final Map<Rule, Long> stated = new EnumMap<>(Rule.class);
     final Map<String, Long> covered = new TreeMap<>();
-    long logs, batches, sameBytes, records;
+    long logs, batches, sameBytes, records, proved;
 
     /** Batch by batch, with the bytes of those that are not compressed. */
     void exactly(Replica reference, Replica other, Context context) throws Exception {
@@ -371,7 +371,7 @@ final class Compare {
         covered.merge(what, (long) count, Long::sum);
     }
 
-    private void state(Rule rule) {
+    void state(Rule rule) {
         stated.merge(rule, 1L, Long::sum);
     }
 }

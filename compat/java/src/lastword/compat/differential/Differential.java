@@ -72,6 +72,7 @@ public final class Differential {
         System.out.printf("%d logs played, %d comparisons, %d batches (%d byte for byte), %d records, %d failed%n",
             played, compare.logs, compare.batches, compare.sameBytes, compare.records, failed);
         System.out.println("Kafka left, over all rounds: " + compare.covered);
+        System.out.printf("%d cleanings proved by lastword verify%n", compare.proved);
         compare.stated.forEach((rule, count) ->
             System.out.println("stated " + rule + " " + count + ": " + rule.reason));
     }

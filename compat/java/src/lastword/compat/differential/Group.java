@@ -31,6 +31,7 @@ final class Group implements AutoCloseable {
     private final List<Side> sides = new ArrayList<>();
     private final List<Player> players = new ArrayList<>();
     private final Map<Scenario, String> differences = new LinkedHashMap<>();
+    private final Map<Player, String> unproved = new LinkedHashMap<>();
     private final Scenario first;
     private final boolean isKilled;
     private final Map<String, String> configs;
@@ -69,6 +70,11 @@ final class Group implements AutoCloseable {
             stop();
             each(round, Player::flip);
             Map<TopicPartition, KafkaCleaner.Done> kafka = cleanAndStart();
+            each(round, player -> {
+                if (unproved.containsKey(player)) {
+                    throw new Differs(unproved.get(player));
+                }
+            });
             each(round, player -> compare(player, number, kafka.get(player.replicas.get(0).partition)));
         }
         if (!first.isDamaged()) {
@@ -135,9 +141,17 @@ final class Group implements AutoCloseable {
         Map<TopicPartition, KafkaCleaner.Done> done = null;
         for (Side side : sides) {
             boolean isKafka = side.isKafka() || settings.lastword().equals("kafka");
+            boolean isProved = !settings.lastword().equals("kafka") && !first.isDamaged();
+            File before = new File(side.home().folder.getParentFile(), side.home().folder.getName() + "-before");
+            if (isProved) {
+                Proof.copy(side.home().folder, before);
+            }
             if (!isKafka) {
                 LastwordCleaner.clean(settings.lastword(), side.home().folder, configs, time.milliseconds(),
                     side.rebatch(), toClean(done), first.isDamaged());
+                if (isProved) {
+                    prove(side, before, false);
+                }
             }
             side.home().start();
             List<UnifiedLog> logs = new ArrayList<>();
@@ -154,12 +168,34 @@ final class Group implements AutoCloseable {
                 // As Lastword's clean end does: a kill in the next round is recovered from here on both sides.
                 logs.forEach(log -> log.flush(true));
                 side.home().writeCheckpoints(logs);
+                if (isProved) {
+                    prove(side, before, first.slots() > 0);
+                }
             }
             if (!side.isKafka() && settings.isMutating()) {
                 mutate(side);
             }
         }
         return done;
+    }
+
+    /** What `lastword verify` says of this cleaning; a log that it finds broken differs. */
+    private void prove(Side side, File before, boolean hasManyPasses) throws Exception {
+        Map<String, String> broken = Proof.broken(settings.lastword(), before, side.home().folder, configs,
+            time.milliseconds(), hasManyPasses);
+        String who = side.isKafka() ? "Kafka" : "Lastword, rebatch " + side.rebatch();
+        for (Player player : players) {
+            compare.proved++;
+            String what = broken.get(player.replicas.get(0).folder.getName());
+            if (what == null) {
+                continue;
+            }
+            if (side.isKafka() && hasManyPasses && what.contains("(resurrected)")) {
+                compare.state(Rule.KAFKA_MAP_FULL);
+            } else {
+                unproved.putIfAbsent(player, "verify: " + who + ": " + what);
+            }
+        }
     }
 
     /**
