@@ -38,6 +38,7 @@
 //! - `cleaner`: log compaction: what may go is decided by pure functions, and done through two calls
 //!   of the log.
 //! - [`state_view`]: a log read without what is superseded, before it is cleaned.
+//! - [`lookup`]: the last record of a key, by a few reads.
 //! - [`verify`]: proof that one directory is a right cleaning of another, without opening either as a log.
 //! - [`dir`]: the only door to the disk, with a simulated disk that can lose power beside the real
 //!   one.
@@ -68,6 +69,7 @@ pub mod key_index;
 mod latency;
 mod lock;
 pub mod log;
+pub mod lookup;
 pub mod manager;
 pub mod producer_state;
 pub mod segment;

@@ -10,6 +10,7 @@ mod hooked_dir;
 mod interruptions;
 mod key_index;
 mod legacy;
+mod lookup;
 mod on_disk;
 mod panics;
 mod planted_damage;
