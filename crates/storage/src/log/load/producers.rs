@@ -61,6 +61,11 @@ impl Loader<'_> {
         let Some(start) = segment.position_of(from)? else {
             return Ok(());
         };
+        // A conversion forgets the entries of its own segment only: those of later ones are still there.
+        let known = match self.transactions_from {
+            Some(_) => segment.transaction_index().entries()?.last().copied(),
+            None => None,
+        };
         let mut scan = segment.scan_headers(start.position, segment.size_bytes());
         while let Some(batch) = scan.next_batch()? {
             let header = batch.header;
@@ -83,7 +88,8 @@ impl Loader<'_> {
             let is_forgotten = self
                 .transactions_from
                 .is_some_and(|offset| completed.last_offset >= offset);
-            if completed.is_aborted && is_forgotten {
+            let is_known = known.is_some_and(|last| last.last_offset >= completed.last_offset);
+            if completed.is_aborted && is_forgotten && !is_known {
                 segment.append_aborted(&aborted_transaction(producers, &completed))?;
             }
             producers.complete(&completed);
