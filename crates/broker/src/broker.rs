@@ -15,6 +15,7 @@ use crate::config::BrokerConfig;
 use crate::coordinator::{Groups, Transactions};
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
+use crate::key_lookups::KeyLookups;
 use crate::metadata::MetadataStore;
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
@@ -64,6 +65,8 @@ pub struct Broker {
     pub fetch_memory: FetchMemory,
     /// What serving state views takes.
     pub state_views: Arc<StateViews>,
+    /// Lookups of single keys.
+    pub key_lookups: Arc<KeyLookups>,
     /// True once the broker stops: waits for events end.
     pub stopping: watch::Receiver<bool>,
     /// Producer ids for idempotent producers.

@@ -34,6 +34,7 @@ pub mod error_map;
 mod features;
 pub mod fetch_memory;
 pub mod fetch_session;
+pub mod key_lookups;
 mod lock;
 pub mod metadata;
 pub mod offline;

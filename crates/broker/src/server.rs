@@ -31,6 +31,7 @@ use crate::coordinator::{Groups, Transactions, groups, transactions};
 use crate::error_map::ApiError;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
+use crate::key_lookups::KeyLookups;
 use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage};
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
@@ -221,6 +222,10 @@ fn open(
     let compactions = Compactions::new(cleaner_config.threads);
     let cleaner = LogCleaner::start(logs.clone(), cleaner_config)?;
     let hasher = lastword_storage::cleaner::key_hasher(&*dir)?;
+    let key_lookups = Arc::new(KeyLookups::new(
+        hasher.clone(),
+        config.max_decompressed_bytes,
+    ));
     let state_views = Arc::new(StateViews::new(hasher, config.max_decompressed_bytes));
     let broker = Broker {
         cluster_id: cluster.cluster_id.as_str().into(),
@@ -242,6 +247,7 @@ fn open(
         fetch_sessions: FetchSessions::new(config.fetch_session_slots),
         fetch_memory: FetchMemory::default(),
         state_views,
+        key_lookups,
         stopping,
         producer_ids: ProducerIds::default(),
         latencies: logs.latencies().clone(),

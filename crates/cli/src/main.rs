@@ -53,8 +53,12 @@ enum Command {
     Produce(commands::produce::Args),
     /// Read records
     Consume(commands::consume::Args),
+    /// Look a key up: the last committed value
+    Get(commands::get::Args),
     /// Clean compacted logs now, see why they are not, pause and resume: on a running broker, or on a directory
     Compact(commands::compact::Args),
+    /// Show what lies in the files of a log
+    Dump(commands::dump::Args),
     /// Prove that one directory is a right cleaning of another
     Verify(commands::verify::Args),
 }
@@ -76,9 +80,17 @@ fn main() -> ExitCode {
             let json = args.json();
             (commands::consume::run(&args), json)
         }
+        Command::Get(args) => {
+            let json = args.json();
+            (commands::get::run(&args), json)
+        }
         Command::Compact(args) => {
             let json = args.json();
             (commands::compact::run(&args), json)
+        }
+        Command::Dump(args) => {
+            let json = args.json();
+            (commands::dump::run(&args), json)
         }
         Command::Verify(args) => {
             let json = args.json();

@@ -3,6 +3,8 @@
 pub mod check;
 pub mod compact;
 pub mod consume;
+pub mod dump;
+pub mod get;
 pub mod produce;
 pub mod serve;
 pub mod topic;

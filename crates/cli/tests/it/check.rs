@@ -3,7 +3,7 @@ use std::net::TcpListener;
 use crate::support::{Broker, lastword, temporary};
 
 /// The address in the line `http    http://ADDRESS ...` of the ready block.
-fn http_address(broker: &Broker) -> String {
+pub fn http_address(broker: &Broker) -> String {
     let line = broker
         .ready_block
         .iter()

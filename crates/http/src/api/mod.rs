@@ -6,6 +6,7 @@ mod compaction;
 mod groups;
 mod health;
 pub mod index;
+mod keys;
 mod page;
 mod topics;
 
@@ -23,6 +24,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         topics::endpoints(),
         compaction::endpoints(),
         groups::endpoints(),
+        keys::endpoints(),
     ]
     .into_iter()
     .flatten()

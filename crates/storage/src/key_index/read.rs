@@ -71,7 +71,7 @@ impl KeyIndex {
     }
 
     /// The file as it is, compared with nothing but its own length and the secret.
-    pub(crate) fn open_alone(
+    pub fn open_alone(
         file: Arc<dyn File>,
         path: String,
         hasher: Option<&KeyHasher>,
