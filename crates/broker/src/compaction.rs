@@ -1,5 +1,5 @@
 //! Cleanings that somebody asked for: at most one that waits and one that runs a partition, and no more at a time than the
-//! cleaner has threads.
+//! cleaner had threads when the broker started.
 //!
 //! The cleaner does the work; what is here is whose turn it is, and what came of it, which is kept for the last request of
 //! each partition until the partition is gone. A job ends by itself: nobody has to wait for it.

@@ -1,9 +1,9 @@
 //! `lastword`: the broker and its tools in one binary.
 //!
 //! One file per command under `commands/`; they are free functions from parsed arguments to a `Result`, and
-//! only this file turns a result into an exit code. The tools speak the Kafka wire through `client/`, so they
-//! work against any Kafka broker; `check` speaks HTTP through `http`; only `serve`, `compact` and `verify` know the broker
-//! inside.
+//! only this file turns a result into an exit code. `topic`, `produce` and `consume` speak the Kafka wire through
+//! `client/`, so they work against any Kafka broker; `check`, `get`, `compact` and `topic describe --map` speak HTTP through
+//! `http`; only `serve`, `compact --data-dir`, `verify` and `dump` know what is inside.
 //!
 //! Standard output carries the answer and nothing else; everything said to a person goes to standard error.
 

@@ -17,7 +17,7 @@
 //! It listens before the broker is there, so that a probe hears `recovering` while a large directory is loaded.
 //!
 //! Invariants
-//! - An endpoint is one entry of [`endpoint::all`]; the router, the OpenAPI document and `docs/http.md` are made from it.
+//! - An endpoint is one entry of `api::endpoints`; the router, the OpenAPI document and `docs/http.md` are made from it.
 //! - Every error is `{"code", "message"}`, also those of routing, of bodies that are too long and of requests for another
 //!   host.
 //! - What a client sends is bounded: connections, bytes of a head, bytes of a body, and the time for both. No handler

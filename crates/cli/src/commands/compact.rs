@@ -1,5 +1,5 @@
-//! `lastword compact`: cleans the compacted logs of a directory that no broker runs on, Lastword's or Kafka's, with the
-//! broker's own cleaner.
+//! `lastword compact`: cleans on a running broker, over HTTP (`live`, `status`), or with `--data-dir` the compacted logs
+//! of a directory that no broker runs on, Lastword's or Kafka's, with the broker's own cleaner. The latter is here.
 //!
 //! Every log is cleaned up to its active segment, whatever its dirty ratio, on `log.cleaner.threads` threads. One that
 //! fails does not stop the others. The directory is opened and closed as by a broker, so what was swapped in stays

@@ -2,8 +2,8 @@
 //!
 //! Live is a process that answers. Ready is a broker that takes requests of clients: its directory is loaded and takes
 //! writes, its coordinators are loaded, and it does not stop. A damaged segment, a partition that could not be loaded or
-//! a dead cleaner thread does not make a broker unready: the others are served, and a restart would change nothing. They
-//! are named all the same.
+//! a dead cleaner thread does not make a broker unready: the others are served, and a restart would change nothing. What
+//! could not be loaded is named as a warning; damage and threads are for `/v1/cleaner` and the metrics.
 
 use std::sync::Arc;
 
