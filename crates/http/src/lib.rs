@@ -1,4 +1,4 @@
-//! The broker over HTTP: health, metrics, and its state as JSON.
+//! The broker over HTTP: health, metrics, its state as JSON, cleanings on request, lookup by key, and a page.
 //!
 //! ```no_run
 //! # async fn example(config: lastword_broker::BrokerConfig) -> Result<(), Box<dyn std::error::Error>> {
