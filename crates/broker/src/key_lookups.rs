@@ -2,13 +2,14 @@
 //! between two of them.
 //!
 //! What is kept of a partition goes when nobody looks into it for five minutes, or when all of it together takes too much
-//! memory: then the least recently used goes first.
+//! memory: then the least recently used goes first. A task sees to it while something is kept: the key indexes are open,
+//! and those of a topic that was deleted keep their place on the disk until they are closed.
 //!
 //! Locks: `kept` for moments, then that of one partition's [`KeyLookup`] for a lookup. Blocks: callers are on the blocking
 //! pool.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use lastword_record::{TopicId, TopicPartition};
@@ -28,7 +29,16 @@ const KEPT_BYTES: u64 = 128 << 20;
 pub struct KeyLookups {
     hasher: KeyHasher,
     max_decompressed_bytes: usize,
-    kept: Mutex<HashMap<(TopicId, TopicPartition), Kept>>,
+    /// How long something is kept that nobody uses.
+    idle: Duration,
+    kept: Mutex<AllKept>,
+}
+
+#[derive(Default)]
+struct AllKept {
+    by_partition: HashMap<(TopicId, TopicPartition), Kept>,
+    /// A task lets go of what is idle.
+    is_watched: bool,
 }
 
 struct Kept {
@@ -52,14 +62,15 @@ impl KeyLookups {
         KeyLookups {
             hasher,
             max_decompressed_bytes,
+            idle: IDLE,
             kept: Mutex::default(),
         }
     }
 
     /// The last committed record of a key in one partition, or in any: first where the Java client's partitioner puts the
-    /// key, then in the others, which other producers may have chosen. Blocks.
+    /// key, then in the others, which other producers may have chosen. Blocks; called within a runtime.
     pub fn find(
-        &self,
+        self: &Arc<KeyLookups>,
         partitions: &PartitionTable,
         topic: &str,
         partition: Option<i32>,
@@ -83,7 +94,11 @@ impl KeyLookups {
         Ok(None)
     }
 
-    fn find_in(&self, partition: &Partition, key: &[u8]) -> Result<Option<Located>, StorageError> {
+    fn find_in(
+        self: &Arc<KeyLookups>,
+        partition: &Partition,
+        key: &[u8],
+    ) -> Result<Option<Located>, StorageError> {
         let log = partition.log();
         let name = (partition.topic_id(), partition.topic_partition().clone());
         let lookup = self.use_kept(&name);
@@ -101,10 +116,13 @@ impl KeyLookups {
         Ok(record?.map(|record| Located { partition, record }))
     }
 
-    fn use_kept(&self, name: &(TopicId, TopicPartition)) -> Arc<Mutex<KeyLookup>> {
+    fn use_kept(self: &Arc<KeyLookups>, name: &(TopicId, TopicPartition)) -> Arc<Mutex<KeyLookup>> {
         let mut kept = lock(&self.kept);
-        kept.retain(|_, it| it.used_at.elapsed() < IDLE);
-        let entry = kept.entry(name.clone()).or_insert_with(|| Kept {
+        if !std::mem::replace(&mut kept.is_watched, true) {
+            tokio::spawn(let_go_of_idle(Arc::downgrade(self), self.idle));
+        }
+        let entry = kept.by_partition.entry(name.clone());
+        let entry = entry.or_insert_with(|| Kept {
             lookup: Arc::default(),
             bytes: 0,
             used_at: Instant::now(),
@@ -113,8 +131,17 @@ impl KeyLookups {
         entry.lookup.clone()
     }
 
-    fn bound(&self, name: &(TopicId, TopicPartition), bytes: u64) {
+    /// Whether anything is left.
+    fn let_go_of_idle(&self) -> bool {
         let mut kept = lock(&self.kept);
+        kept.by_partition
+            .retain(|_, it| it.used_at.elapsed() < self.idle);
+        kept.is_watched = !kept.by_partition.is_empty();
+        kept.is_watched
+    }
+
+    fn bound(&self, name: &(TopicId, TopicPartition), bytes: u64) {
+        let kept = &mut lock(&self.kept).by_partition;
         if let Some(entry) = kept.get_mut(name) {
             entry.bytes = bytes;
         }
@@ -124,6 +151,16 @@ impl KeyLookups {
                 return;
             };
             kept.remove(&oldest);
+        }
+    }
+}
+
+async fn let_go_of_idle(lookups: Weak<KeyLookups>, idle: Duration) {
+    loop {
+        tokio::time::sleep(idle / 5).await;
+        let lookups = lookups.upgrade();
+        if !lookups.is_some_and(|lookups| lookups.let_go_of_idle()) {
+            return;
         }
     }
 }
@@ -151,7 +188,58 @@ fn murmur2(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::murmur2;
+    use lastword_record::{BatchBuilder, BatchSpec};
+    use lastword_storage::cleaner::key_hasher;
+    use lastword_storage::{
+        AppendOrigin, CleanupPolicy, Clock, LogConfig, LogManager, LogManagerConfig, SimDir,
+    };
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_nobody_uses_is_let_go_without_another_lookup() {
+        let config = LogConfig {
+            cleanup_policy: CleanupPolicy {
+                compact: true,
+                delete: false,
+            },
+            ..LogConfig::default()
+        };
+        let (dir, clock) = (Arc::new(SimDir::new()), Clock::System);
+        let manager =
+            LogManager::open(LogManagerConfig::default(), dir, clock, &|_| config.clone());
+        let manager = manager.unwrap();
+        let topic_partition = TopicPartition::new("t", 0);
+        let id = TopicId::from_random_bytes([7; 16]);
+        let log = manager
+            .create(&topic_partition, id, config.clone())
+            .unwrap();
+        let mut builder = BatchBuilder::new(BatchSpec::default());
+        builder.push(0, 1_000, Some(b"key"), Some(b"value"), &[]);
+        let mut batch = Vec::new();
+        builder.finish(&mut batch).unwrap();
+        log.append(&batch, AppendOrigin::Client, 0).unwrap();
+        log.roll().unwrap();
+        log.sync().unwrap();
+        let partitions = PartitionTable::default();
+        let partition = Arc::new(Partition::new(log.clone()));
+        partitions.insert("t".into(), vec![Some(partition)]);
+        let hasher = key_hasher(&*log.dir()).unwrap();
+        let lookups = Arc::new(KeyLookups {
+            idle: Duration::from_millis(20),
+            ..KeyLookups::new(hasher, 1 << 20)
+        });
+        // Twice: the task that has ended is begun again.
+        for _ in 0..2 {
+            let found = lookups.find(&partitions, "t", None, b"key").unwrap();
+            assert_eq!(found.unwrap().record.offset, 0);
+            let until = Instant::now() + Duration::from_secs(60);
+            while !lock(&lookups.kept).by_partition.is_empty() {
+                assert!(Instant::now() < until, "it is kept for ever");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
 
     #[test]
     fn murmur2_is_that_of_the_java_client() {
