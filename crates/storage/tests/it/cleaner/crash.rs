@@ -335,6 +335,40 @@ fn a_second_power_cut_during_recovery_changes_nothing() {
     story.cut_twice_everywhere(CrashModel::Weak, CrashModel::Weak);
 }
 
+/// In a real directory the next group is being rewritten while one is swapped in.
+#[test]
+fn a_power_cut_takes_what_is_written_of_the_next_group() {
+    let story = Story::new(eventful(), clean);
+    let [.., last, _active] = story.ranges.as_slice() else {
+        panic!("{:?}", story.ranges);
+    };
+    let base = format!("t-0/{:020}", last.start);
+    let log = read_file(&*story.template.dir, &format!("{base}.log")).unwrap();
+    let mut beside_a_journal = 0;
+    for step in 0..=story.operations {
+        let dir = story.template.dir.crash(CrashModel::Killed, 0);
+        (story.action)(&story.template, &dir, step);
+        for model in CrashModel::ALL {
+            let dir = dir.crash(model, step);
+            let files = dir.files();
+            let names = || files.iter().map(|(name, _)| name.as_str());
+            // From here on they are its own.
+            if names().any(|name| name.starts_with(&base) && name.contains(".replace")) {
+                continue;
+            }
+            beside_a_journal += u32::from(names().any(|name| name.contains(".replace")));
+            for (extension, bytes) in [("log", &log[..log.len() / 2]), ("timeindex", b"half")] {
+                let file = dir.create(&format!("{base}.{extension}.cleaned")).unwrap();
+                file.write_all_at(bytes, 0).unwrap();
+                file.sync_data().unwrap();
+            }
+            dir.sync_dir("t-0").unwrap();
+            story.check(dir, &|| format!("{model:?}, step {step}"));
+        }
+    }
+    assert!(beside_a_journal > 0);
+}
+
 /// A tombstone whose horizon has passed, and the value it deletes still there: what a cleaning leaves that could not swap
 /// its first group.
 fn half_swapped() -> Scene {
