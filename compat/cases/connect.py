@@ -150,7 +150,9 @@ def distributed(context, exactly_once: bool) -> None:
     workers = [Worker(context, broker, number, settings) for number in (3, 4)]
     new = workers[0]
     both = {worker.id for worker in workers}
-    equal(sorted(new.rest("GET", "/connectors")), ["sink", "source"], "connectors after a restart")
+    # A worker answers before its first assignment, with no connectors; only then does it take up what it has read.
+    context.wait_until(lambda: sorted(new.rest("GET", "/connectors")) == ["sink", "source"],
+                       "the new worker knows both connectors", 30, 0.2)
     for name in ("source", "sink"):
         context.wait_until(lambda: new.running(name, both), f"{name} runs again", 60, 0.2)
     equal(position(new), size, "the source offset after a restart")
