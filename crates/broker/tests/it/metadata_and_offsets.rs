@@ -15,7 +15,7 @@ use lastword_protocol::messages::{
 use lastword_protocol::{ErrorCode, message};
 use lastword_record::{BatchBuilder, BatchSpec};
 
-use crate::client::{Client, TestBroker, batch, metadata_request, now_ms};
+use crate::client::{Client, TestBroker, batch, metadata_request, now_ms, produce_request};
 
 #[tokio::test]
 async fn every_version_of_the_small_apis_is_answered() {
@@ -186,6 +186,19 @@ async fn deleted_records_are_gone_and_the_log_starts_later() {
     let broker = broker.restart().await;
     let mut client = broker.connect().await;
     assert_eq!(list(&mut client, -2, 5).await, (0, 4, -1));
+}
+
+#[tokio::test]
+async fn records_of_acks_1_can_be_deleted_as_soon_as_they_are_answered() {
+    let broker = TestBroker::start(&[]).await;
+    let mut client = broker.connect().await;
+    client.create("t").await;
+    for end in 1..=30 {
+        let request = produce_request("t", 1, batch(&[(None, Some("v"))]));
+        client.call(&request, 9).await;
+        let offset = if end % 2 == 0 { end } else { -1 };
+        assert_eq!(delete_records(&mut client, offset).await, (0, end));
+    }
 }
 
 #[tokio::test]
