@@ -5,15 +5,17 @@
 //! - Outputs of two groups together stay within one segment, or within the first group's where that is more.
 //! - What went wrong is answered by the next call of `wait` or `make_room`, and nothing is begun after it.
 //!
-//! With a simulated directory, or when no thread can be had, `begin` does all of it before it returns. No lock.
+//! With a simulated directory, or when no thread can be had, `begin` does all of it before it returns. The one lock
+//! hands a group over.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use super::plan::SegmentPlan;
 use super::rewrite::{Written, discard};
 use super::stats::CleanStats;
 use crate::error::StorageError;
+use crate::lock::lock;
 use crate::log::Log;
 use crate::segment::Segment;
 
@@ -76,17 +78,24 @@ impl<'scope, 'env> Finishing<'scope, 'env> {
             return Ok(());
         }
         let output_bytes = group.written.bytes();
+        // Whoever takes the group finishes it: a thread that could not be had would take it with it.
+        let handed = Arc::new(Mutex::new(Some(group)));
+        let theirs = handed.clone();
+        let take = |from: &Mutex<Option<WrittenGroup>>| lock(from).take().expect("one finishes");
         let builder = std::thread::Builder::new().name("log-cleaner-swap".to_string());
-        let thread = builder
-            .spawn_scoped(self.scope, move || finish(log, group))
-            .map_err(|source| {
-                StorageError::io("start a thread for", log.partition_dir(), source)
-            })?;
-        self.running = Some(Running {
-            thread,
-            stats,
-            output_bytes,
-        });
+        match builder.spawn_scoped(self.scope, move || finish(log, take(&theirs))) {
+            Ok(thread) => {
+                self.running = Some(Running {
+                    thread,
+                    stats,
+                    output_bytes,
+                });
+            }
+            Err(_) => {
+                let swapped = finish(log, take(&handed))?;
+                self.count(stats, swapped);
+            }
+        }
         Ok(())
     }
 

@@ -74,14 +74,17 @@ pub fn join(
     let shares = match threads {
         1 => vec![join_parts(&work, 0..parts)?],
         _ => std::thread::scope(|scope| {
-            let upper = std::thread::Builder::new()
+            // Without a second thread it takes longer.
+            let spawned = std::thread::Builder::new()
                 .name("log-cleaner-join".into())
-                .spawn_scoped(scope, || join_parts(&work, parts / 2..parts))
-                .map_err(|source| StorageError::io("start a thread for", "the join", source))?;
+                .spawn_scoped(scope, || join_parts(&work, parts / 2..parts));
             let lower = join_parts(&work, 0..parts / 2);
-            let upper = upper
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let upper = match spawned {
+                Ok(thread) => thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(_) => join_parts(&work, parts / 2..parts),
+            };
             Ok::<_, StorageError>(vec![lower?, upper?])
         })?,
     };
