@@ -39,6 +39,7 @@
 //!   of the log.
 //! - [`state_view`]: a log read without what is superseded, before it is cleaned.
 //! - [`lookup`]: the last record of a key, by a few reads.
+//! - [`record_count`]: how many records exist between two offsets.
 //! - [`verify`]: proof that one directory is a right cleaning of another, without opening either as a log.
 //! - [`dir`]: the only door to the disk, with a simulated disk that can lose power beside the real
 //!   one.
@@ -72,6 +73,7 @@ pub mod log;
 pub mod lookup;
 pub mod manager;
 pub mod producer_state;
+pub mod record_count;
 pub mod segment;
 mod signal;
 pub mod state_view;

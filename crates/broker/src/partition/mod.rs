@@ -2,9 +2,11 @@
 //! engine's `Log`. Handlers reach through [`Partition::log`] for its config and its producers alone.
 //!
 //! One broker leads every partition, with leader epoch 0. A partition adds to its log the waiters
-//! that want to hear of new visible offsets, and its state view. It has no lock of its own beside theirs.
+//! that want to hear of new visible offsets, its state view, and what was counted of its records. It has no lock of its
+//! own beside theirs.
 
 mod blocking;
+mod record_count;
 mod table;
 mod view;
 
@@ -26,6 +28,8 @@ use crate::purgatory::{Registration, Waiters};
 use crate::stats::Traffic;
 
 pub use blocking::run_blocking;
+pub use record_count::CountBudget;
+use record_count::RecordCountSlot;
 pub use table::PartitionTable;
 pub use view::{ViewFetch, ViewSlot};
 
@@ -40,6 +44,7 @@ pub struct Partition {
     waiters: Waiters,
     traffic: Traffic,
     view: ViewSlot,
+    records: RecordCountSlot,
 }
 
 /// What a fetch found in one partition: a plan, no record bytes yet.
@@ -62,6 +67,7 @@ impl Partition {
             waiters: Waiters::default(),
             traffic: Traffic::default(),
             view: ViewSlot::default(),
+            records: RecordCountSlot::default(),
         }
     }
 

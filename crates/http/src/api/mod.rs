@@ -3,6 +3,7 @@
 
 mod cleaner;
 mod compaction;
+mod counts;
 mod groups;
 mod health;
 pub mod index;

@@ -7,12 +7,13 @@ use axum::Json;
 use axum::routing::get;
 use lastword_broker::Broker;
 use lastword_broker::metadata::TopicImage;
-use lastword_broker::partition::Partition;
+use lastword_broker::partition::{CountBudget, Partition};
 use lastword_record::TopicPartition;
 use lastword_storage::CleanupPolicy;
-use lastword_storage::cleaner::LogStatus;
+use lastword_storage::cleaner::{Counts, LogStatus};
 use serde::{Deserialize, Serialize};
 
+use super::counts::{COUNTS, Counting, CountsQuery, records};
 use crate::endpoint::Endpoint;
 use crate::error::HttpError;
 use crate::extract::{Param, Query, Running, blocking};
@@ -33,23 +34,30 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
                     "limit",
                     "how many at the most: 1000 unless asked, 10000 at the most",
                 ),
+                COUNTS,
             ],
             ..Endpoint::get(
                 "/v1/topics",
-                "Every topic by name, with its size and what its partitions are doing.",
+                "Every topic by name, with its records, its size and what its partitions are doing.",
                 get(list),
             )
         },
-        Endpoint::get(
-            "/v1/topics/{topic}",
-            "One topic: id, policy, size, and the configs set on it.",
-            get(one),
-        ),
-        Endpoint::get(
-            "/v1/topics/{topic}/partitions",
-            "The partitions of a topic: offsets, sizes, and why each is not being compacted now.",
-            get(partitions),
-        ),
+        Endpoint {
+            query: &[COUNTS],
+            ..Endpoint::get(
+                "/v1/topics/{topic}",
+                "One topic: id, policy, size, records, and the configs set on it.",
+                get(one),
+            )
+        },
+        Endpoint {
+            query: &[COUNTS],
+            ..Endpoint::get(
+                "/v1/topics/{topic}/partitions",
+                "The partitions of a topic: offsets, records, sizes, and why each is not being compacted now.",
+                get(partitions),
+            )
+        },
         Endpoint::get(
             "/v1/topics/{topic}/partitions/{partition}/segments",
             "The segments of a partition, the active one last.",
@@ -64,6 +72,8 @@ struct ListQuery {
     #[serde(default)]
     from: String,
     limit: Option<usize>,
+    #[serde(default)]
+    counts: Counting,
 }
 
 #[derive(Serialize)]
@@ -87,6 +97,10 @@ struct Topic {
     fetched_bytes: u64,
     /// End minus start, summed: in a compacted topic more than the records that exist.
     offsets: i64,
+    /// Records that exist below the HighWatermark; null while they are being counted.
+    records: Option<u64>,
+    /// What a cleaning would leave, once every partition was planned or cleaned.
+    live_bytes: Option<u64>,
     /// Keys whose last word has a value, once every partition was planned or cleaned.
     live_keys: Option<u64>,
     /// Of the dirtiest partition.
@@ -109,6 +123,7 @@ async fn list(
 ) -> Result<Json<List>, HttpError> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(LARGEST_LIMIT);
     blocking(move || {
+        let budget = query.counts.budget();
         let image = broker.metadata.image();
         let mut statuses: BTreeMap<_, Vec<LogStatus>> = BTreeMap::new();
         for status in broker.cleaner.status() {
@@ -119,7 +134,7 @@ async fn list(
         let shown = topics.by_ref().take(limit);
         let shown = shown.map(|image| {
             let statuses = statuses.get(&image.name).map_or(&[][..], Vec::as_slice);
-            topic(&broker, image, statuses)
+            topic(&broker, image, statuses, budget)
         });
         let shown = shown.collect();
         Json(List {
@@ -133,8 +148,10 @@ async fn list(
 async fn one(
     Running(broker): Running,
     Param(name): Param<String>,
+    Query(query): Query<CountsQuery>,
 ) -> Result<Json<TopicDetail>, HttpError> {
     blocking(move || {
+        let budget = query.counts.budget();
         let image = broker.metadata.image();
         let image = image
             .topic(&name)
@@ -145,22 +162,28 @@ async fn one(
             .filter_map(|partition| broker.cleaner.status_of(partition.topic_partition()));
         let statuses: Vec<LogStatus> = statuses.collect();
         Ok(Json(TopicDetail {
-            topic: topic(&broker, image, &statuses),
+            topic: topic(&broker, image, &statuses, budget),
             configs: image.configs.clone(),
         }))
     })
     .await?
 }
 
-fn topic(broker: &Broker, image: &TopicImage, statuses: &[LogStatus]) -> Topic {
+fn topic(
+    broker: &Broker,
+    image: &TopicImage,
+    statuses: &[LogStatus],
+    budget: CountBudget,
+) -> Topic {
     let partitions = broker.partitions.of_topic(&image.name);
     let mut reasons = BTreeMap::new();
     for status in statuses {
         *reasons.entry(status.reason.code().word()).or_default() += 1;
     }
-    let live_keys = statuses
-        .iter()
-        .map(|status| status.counts.map(|counts| counts.live_keys));
+    let known = |count: fn(Counts) -> u64| match statuses.is_empty() {
+        true => None,
+        false => statuses.iter().map(|it| it.counts.map(count)).sum(),
+    };
     let ratios = statuses
         .iter()
         .filter_map(|status| status.bounds.map(|bounds| bounds.dirty_ratio));
@@ -181,10 +204,9 @@ fn topic(broker: &Broker, image: &TopicImage, statuses: &[LogStatus]) -> Topic {
         produced_bytes: traffic().map(|counts| counts.produced_bytes).sum(),
         fetched_bytes: traffic().map(|counts| counts.fetched_bytes).sum(),
         offsets: offsets.sum(),
-        live_keys: match statuses.is_empty() {
-            true => None,
-            false => live_keys.sum(),
-        },
+        records: partitions.iter().map(|it| records(it, budget)).sum(),
+        live_bytes: known(|counts| counts.live_bytes),
+        live_keys: known(|counts| counts.live_keys),
         dirty_ratio: ratios.reduce(f64::max),
         reasons,
     }
@@ -224,6 +246,8 @@ struct PartitionState {
     last_stable_offset: i64,
     high_watermark: i64,
     log_end_offset: i64,
+    /// Records that exist below the HighWatermark; null while they are being counted.
+    records: Option<u64>,
     size_bytes: u64,
     segments: usize,
     produced_bytes: u64,
@@ -252,8 +276,10 @@ struct Compaction {
 async fn partitions(
     Running(broker): Running,
     Param(name): Param<String>,
+    Query(query): Query<CountsQuery>,
 ) -> Result<Json<Partitions>, HttpError> {
     blocking(move || {
+        let budget = query.counts.budget();
         let image = broker.metadata.image();
         let found = image
             .topic(&name)
@@ -265,7 +291,7 @@ async fn partitions(
             PartitionDocument {
                 partition: number,
                 error: failed.get(&id).cloned(),
-                state: slot.map(|partition| state(&broker, &partition)),
+                state: slot.map(|partition| state(&broker, &partition, budget)),
             }
         });
         Ok(Json(Partitions {
@@ -276,7 +302,7 @@ async fn partitions(
     .await?
 }
 
-fn state(broker: &Broker, partition: &Partition) -> PartitionState {
+fn state(broker: &Broker, partition: &Partition, budget: CountBudget) -> PartitionState {
     let offsets = partition.offsets();
     let traffic = partition.traffic().counts();
     let status = broker.cleaner.status_of(partition.topic_partition());
@@ -285,6 +311,7 @@ fn state(broker: &Broker, partition: &Partition) -> PartitionState {
         last_stable_offset: offsets.last_stable_offset,
         high_watermark: offsets.high_watermark,
         log_end_offset: offsets.log_end_offset,
+        records: records(partition, budget),
         size_bytes: partition.size_bytes(),
         segments: partition.log().segments().len(),
         produced_bytes: traffic.produced_bytes,

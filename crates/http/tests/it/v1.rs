@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::client::{Running, get};
+use crate::client::{Running, get, request};
 use crate::kafka::Kafka;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -19,7 +19,10 @@ async fn topics_and_partitions_show_what_was_written() {
     let prices = &topics["topics"][0];
     assert_eq!(prices["partitions"], 2);
     assert_eq!(prices["cleanup_policy"], "compact");
-    assert_eq!(prices["offsets"], 3);
+    assert_eq!(
+        (&prices["offsets"], &prices["records"]),
+        (&Value::from(3), &Value::from(3))
+    );
     assert_eq!(prices["size_bytes"], bytes);
     assert_eq!(prices["produced_bytes"], bytes);
 
@@ -35,6 +38,10 @@ async fn topics_and_partitions_show_what_was_written() {
     assert_eq!(partitions.len(), 2);
     assert_eq!(partitions[0]["log_end_offset"], 3);
     assert_eq!(partitions[0]["high_watermark"], 3);
+    assert_eq!(
+        (&partitions[0]["records"], &partitions[1]["records"]),
+        (&Value::from(3), &Value::from(0))
+    );
     assert_eq!(partitions[0]["produced_bytes"], bytes);
     assert_eq!(partitions[0]["reason"], "active-segment");
     assert_eq!(partitions[1]["log_end_offset"], 0);
@@ -119,6 +126,51 @@ async fn a_group_shows_its_offsets_and_its_lag() {
         (&offset["end_offset"], &offset["lag"]),
         (&Value::from(3), &Value::from(2))
     );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compacted_topic_shows_the_records_that_exist_and_the_lag_that_is_really_left() {
+    let running = Running::start(&[]).await;
+    let mut kafka = Kafka::connect(running.server.local_addr()).await;
+    kafka.create("prices", 1).await;
+    for round in 0..10 {
+        let value = round.to_string();
+        let records = [("a", Some(&*value)), ("b", Some(&*value)), ("c", None)];
+        kafka.produce("prices", &records).await;
+    }
+    kafka.commit("app", "prices", 5).await;
+    let compact = "/v1/topics/prices/partitions/0/compact?roll=true&wait=true";
+    let head = "Host: localhost\r\nContent-Length: 0\r\nConnection: close";
+    let compact = format!("POST {compact} HTTP/1.1\r\n{head}\r\n\r\n");
+    request(running.http.local_addr(), compact).await.json();
+    kafka.produce("prices", &[("b", Some("last"))]).await;
+
+    let topic = running.get("/v1/topics/prices?counts=exact").await.json();
+    assert_eq!(
+        (&topic["offsets"], &topic["records"]),
+        (&Value::from(31), &Value::from(4))
+    );
+    let group = running.get("/v1/groups/app").await.json();
+    assert_eq!(
+        (&group["lag"], &group["true_lag"]),
+        (&Value::from(26), &Value::from(4))
+    );
+    let offset = &group["offsets"][0];
+    assert_eq!(
+        (&offset["lag"], &offset["true_lag"]),
+        (&Value::from(26), &Value::from(4))
+    );
+    let listed = &running.get("/v1/groups").await.json()["groups"][0];
+    assert_eq!(
+        (&listed["lag"], &listed["true_lag"]),
+        (&Value::from(26), &Value::from(4))
+    );
+    assert_eq!(listed["members"], 0);
+    running
+        .get("/v1/topics?counts=guessed")
+        .await
+        .is_error(400, "INVALID_REQUEST");
     running.stop().await;
 }
 

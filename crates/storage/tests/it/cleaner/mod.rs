@@ -18,6 +18,7 @@ mod producers;
 mod random;
 mod reasons;
 mod rebatch;
+mod record_count;
 mod scene;
 mod scheduling;
 mod state_view;
