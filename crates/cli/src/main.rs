@@ -3,7 +3,8 @@
 //! One file per command under `commands/`; they are free functions from parsed arguments to a `Result`, and
 //! only this file turns a result into an exit code. `topic`, `produce` and `consume` speak the Kafka wire through
 //! `client/`, so they work against any Kafka broker; `check`, `get`, `compact` and `topic describe --map` speak HTTP through
-//! `http`; only `serve`, `compact --data-dir`, `verify` and `dump` know what is inside.
+//! `http`; only `serve`, `demo`, `compact --data-dir`, `verify` and `dump`
+//! know what is inside.
 //!
 //! Standard output carries the answer and nothing else; everything said to a person goes to standard error.
 
@@ -18,6 +19,8 @@ mod offset;
 mod output;
 mod process;
 mod properties;
+mod scratch;
+mod terminal;
 mod time;
 
 use std::process::ExitCode;
@@ -44,6 +47,8 @@ struct Cli {
 enum Command {
     /// Run a broker
     Serve(commands::serve::Args),
+    /// See compaction at work, on a year of real flights: nothing else is needed
+    Demo(commands::demo::Args),
     /// Ask whether a broker serves: exit code 0 for yes, 1 for no, 3 for no answer
     Check(commands::check::Args),
     /// Create, list, describe, alter and delete topics
@@ -67,6 +72,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let (result, json) = match cli.command {
         Command::Serve(args) => (commands::serve::run(&args), false),
+        Command::Demo(args) => {
+            let json = args.json();
+            (commands::demo::run(&args), json)
+        }
         Command::Check(args) => {
             let json = args.json();
             (commands::check::run(&args), json)

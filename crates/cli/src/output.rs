@@ -92,6 +92,19 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// `336,776`
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `11.2 MB`, `236 B`: powers of ten, as disks are sold.
 pub fn human_bytes(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -155,6 +168,14 @@ mod tests {
         assert_eq!(nearest("price", known.into_iter()), Some("prices"));
         assert_eq!(nearest("ordres", known.into_iter()), Some("orders"));
         assert_eq!(nearest("customers", known.into_iter()), None);
+    }
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(336_776), "336,776");
+        assert_eq!(grouped(1_000_000), "1,000,000");
     }
 
     #[test]

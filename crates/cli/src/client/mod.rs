@@ -43,6 +43,14 @@ pub struct ClientArgs {
 }
 
 impl ClientArgs {
+    /// For a command that knows its broker.
+    pub fn new(brokers: &str, timeout_s: u64) -> ClientArgs {
+        ClientArgs {
+            brokers: brokers.to_owned(),
+            timeout: timeout_s,
+        }
+    }
+
     /// Longest wait, in seconds.
     pub fn timeout_s(&self) -> u64 {
         self.timeout

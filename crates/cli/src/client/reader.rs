@@ -61,6 +61,7 @@ pub struct Reader {
     options: ReadOptions,
     decompressor: Decompressor,
     written: u64,
+    fetched_bytes: u64,
 }
 
 impl Reader {
@@ -70,6 +71,7 @@ impl Reader {
             options,
             decompressor: Decompressor::new(MAX_DECOMPRESSED_BYTES),
             written: 0,
+            fetched_bytes: 0,
         }
     }
 
@@ -136,6 +138,11 @@ impl Reader {
             });
         }
         Ok(())
+    }
+
+    /// Bytes of record batches that came so far.
+    pub fn fetched_bytes(&self) -> u64 {
+        self.fetched_bytes
     }
 
     /// True when every partition has come to its end.
@@ -250,6 +257,10 @@ impl Reader {
                 return Err(CliError::refused(what, data.error_code, None));
             }
         }
+        self.fetched_bytes += data
+            .records
+            .as_ref()
+            .map_or(0, |records| records.len() as u64);
         let mut aborted: Vec<(i64, i64)> = data
             .aborted_transactions
             .iter()

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod compact;
 pub mod consume;
+pub mod demo;
 pub mod dump;
 pub mod get;
 pub mod produce;

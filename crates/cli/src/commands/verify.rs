@@ -3,7 +3,7 @@
 //! Both are read and neither is written. Results go to standard output as they come, the bar to standard error.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -282,12 +282,7 @@ fn with_bar<T: Send>(
     progress: &AtomicU64,
     work: impl FnOnce() -> T + Send,
 ) -> T {
-    let is_on = match when {
-        When::Auto => io::stderr().is_terminal() && std::env::var_os("CI").is_none(),
-        When::Always => true,
-        When::Never => false,
-    };
-    if !is_on {
+    if !when.is_on() {
         return work();
     }
     let is_done = AtomicBool::new(false);

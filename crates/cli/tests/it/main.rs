@@ -4,6 +4,7 @@ mod check;
 mod compact;
 mod compact_interrupted;
 mod compact_kafka;
+mod demo;
 mod directory;
 mod dump;
 mod first_five_minutes;

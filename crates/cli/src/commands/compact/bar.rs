@@ -1,7 +1,7 @@
 //! The bar on standard error: one line that is drawn over. On anything but a terminal there is none, because results
 //! come as plain lines anyway.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -10,6 +10,7 @@ use lastword_storage::cleaner::Phase;
 
 use super::Job;
 use crate::output::human_bytes;
+use crate::terminal;
 use crate::time::human_duration;
 
 const WIDTH: usize = 24;
@@ -27,6 +28,16 @@ pub enum When {
     Never,
 }
 
+impl When {
+    pub fn is_on(self) -> bool {
+        match self {
+            When::Auto => terminal::wants_progress(),
+            When::Always => true,
+            When::Never => false,
+        }
+    }
+}
+
 /// The bar of one command.
 pub struct Bar {
     is_on: bool,
@@ -37,13 +48,8 @@ pub struct Bar {
 
 impl Bar {
     pub fn new(when: When, is_dry_run: bool) -> Bar {
-        let is_on = match when {
-            When::Auto => io::stderr().is_terminal() && std::env::var_os("CI").is_none(),
-            When::Always => true,
-            When::Never => false,
-        };
         Bar {
-            is_on,
+            is_on: when.is_on(),
             is_dry_run,
             is_drawn: false,
             start: Instant::now(),

@@ -78,7 +78,7 @@ pub fn draw(name: &str, plan: &Plan, width: usize, is_ascii: bool) -> String {
         format!("{} end", plan.log_end_offset),
     ];
     let mut text = format!("{line}\n");
-    for label_line in under(&columns, &labels) {
+    for label_line in under(&columns, &labels, width) {
         text.push_str(label_line.trim_end());
         text.push('\n');
     }
@@ -117,10 +117,16 @@ fn level(share: f64) -> usize {
         .count()
 }
 
-/// Labels that begin below their columns, on as many lines as it takes that none covers another.
-fn under(columns: &[usize], labels: &[String]) -> Vec<String> {
+/// Labels that begin below their columns, or end there where the width ends, on as many lines as it takes that none covers
+/// another.
+fn under(columns: &[usize], labels: &[String], width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (column, label) in columns.iter().zip(labels) {
+        let length = label.chars().count();
+        let column = &match column + length > width {
+            true => (column + 1).saturating_sub(length),
+            false => *column,
+        };
         let fits = |line: &String| line.chars().count() < *column || line.is_empty();
         let index = match lines.iter().position(fits) {
             Some(index) => index,
@@ -191,8 +197,9 @@ mod tests {
             lines[0],
             "t-0 |..==|####|____| +2 until 1970-01-01 00:00 UTC"
         );
-        assert_eq!(lines[1], "    0 start   200 active");
-        assert_eq!(lines[2], "         100 clean 250 end");
+        assert_eq!(lines[1], "    0 start  250 end");
+        assert_eq!(lines[2], "         100 clean");
+        assert_eq!(lines[3], "     200 active");
         let drawn = draw("t-0", &plan, 21, false);
         assert!(
             drawn.starts_with("t-0 |··▒▒|████|▁▁▁▁| †2 until"),

@@ -1,6 +1,6 @@
 //! The bar of a cleaning on a running broker, on standard error; none where that is no terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use super::bar::When;
 use super::live::{RequestProgress, human};
@@ -16,11 +16,7 @@ pub struct Meter {
 impl Meter {
     pub fn new(when: When) -> Meter {
         Meter {
-            is_on: match when {
-                When::Auto => io::stderr().is_terminal() && std::env::var_os("CI").is_none(),
-                When::Always => true,
-                When::Never => false,
-            },
+            is_on: when.is_on(),
             is_drawn: false,
         }
     }

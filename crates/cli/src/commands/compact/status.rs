@@ -1,7 +1,7 @@
 //! `lastword compact status [TOPIC]`: head and tail of every compacted partition, and why it is not being cleaned now.
 //! `pause` and `resume` answer with the same lines.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::live::{Target, human, parse, path_of};
 use crate::error::Result;
 use crate::http::HttpArgs;
 use crate::output::{self, OutputFormat};
+use crate::terminal;
 use crate::time::{human_duration, minute, now_ms};
 
 #[derive(clap::Args)]
@@ -134,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
     let target = args.target.as_deref().map(Target::parse).transpose()?;
     loop {
         let document = document(&args.http, target.as_ref())?;
-        let is_redrawn = args.watch.is_some() && io::stdout().is_terminal();
+        let is_redrawn = args.watch.is_some() && terminal::can_redraw(&io::stdout());
         if is_redrawn && args.format == OutputFormat::Table {
             output::text("\x1b[H\x1b[2J")?;
         }

@@ -19,6 +19,7 @@ use crate::commands::compact::map;
 use crate::error::{CliError, Exit, Result};
 use crate::http::HttpArgs;
 use crate::output::{self, OutputFormat};
+use crate::terminal;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -227,8 +228,8 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> Result<Str
         sections.push(output::table(&header, &rows));
     }
     if args.map {
-        let width = map_width();
-        let is_ascii = !is_utf8();
+        let width = terminal::width();
+        let is_ascii = !terminal::is_utf8();
         let mut drawn = String::new();
         for (index, plan) in document.map.iter().enumerate() {
             let name = format!("{}-{index}", document.name);
@@ -237,22 +238,4 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> Result<Str
         sections.push(drawn);
     }
     Ok(sections.join("\n"))
-}
-
-/// Of the terminal, or 80.
-fn map_width() -> usize {
-    let columns = rustix::termios::tcgetwinsize(std::io::stdout());
-    match columns {
-        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 200),
-        _ => 80,
-    }
-}
-
-/// Whether the locale has the characters of the picture.
-fn is_utf8() -> bool {
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    let locale = locale.unwrap_or_default().to_ascii_lowercase();
-    locale.contains("utf-8") || locale.contains("utf8")
 }
