@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use lastword_record::{TopicId, TopicPartition};
+use lastword_record::{TopicId, TopicPartition, partition_of_key};
 use lastword_storage::StorageError;
 use lastword_storage::key_index::KeyHasher;
 use lastword_storage::lookup::{FoundRecord, KeyLookup, LookupRequest};
@@ -83,7 +83,7 @@ impl KeyLookups {
         let mut all = partitions.of_topic(topic);
         let count = all.len();
         if count > 0 {
-            let home = (murmur2(key) & 0x7fff_ffff) as usize % count;
+            let home = partition_of_key(key, count);
             all.sort_by_key(|it| (it.topic_partition().partition as usize + count - home) % count);
         }
         for partition in all {
@@ -165,27 +165,6 @@ async fn let_go_of_idle(lookups: Weak<KeyLookups>, idle: Duration) {
     }
 }
 
-/// Of the Java client's default partitioner.
-fn murmur2(bytes: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ bytes.len() as u32;
-    let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    if !rest.is_empty() {
-        for (at, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * at);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ hash >> 15
-}
-
 #[cfg(test)]
 mod tests {
     use lastword_record::{BatchBuilder, BatchSpec};
@@ -238,21 +217,6 @@ mod tests {
                 assert!(Instant::now() < until, "it is kept for ever");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-        }
-    }
-
-    #[test]
-    fn murmur2_is_that_of_the_java_client() {
-        // Of UtilsTest.testMurmur2.
-        let cases: [(&str, i32); 5] = [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("abc", 479_470_107),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(murmur2(text.as_bytes()).cast_signed(), expected, "{text}");
         }
     }
 }

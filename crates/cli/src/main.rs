@@ -14,7 +14,6 @@ mod commands;
 mod error;
 mod format;
 mod http;
-mod murmur2;
 mod offset;
 mod output;
 mod process;

@@ -40,6 +40,7 @@ mod error;
 mod header;
 mod keys;
 mod legacy;
+mod partitioner;
 mod record;
 mod shape;
 mod survivors;
@@ -57,5 +58,6 @@ pub use header::{
 };
 pub use keys::{RecordKey, RecordKeys};
 pub use legacy::{LEGACY_PREFIX_BYTES, LegacyMessage, LegacyPrefix, LegacyUpgrade};
+pub use partitioner::partition_of_key;
 pub use record::{Headers, HeadersIter, Record, Records};
 pub use topic::{TopicId, TopicPartition};

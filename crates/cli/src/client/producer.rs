@@ -11,12 +11,11 @@ use lastword_protocol::messages::produce_request::{
 };
 use lastword_protocol::messages::produce_response::PartitionProduceResponse;
 use lastword_protocol::{Bytes, ErrorCode, StrBytes, message};
-use lastword_record::{BatchBuilder, BatchSpec, CompressionType};
+use lastword_record::{BatchBuilder, BatchSpec, CompressionType, partition_of_key};
 
 use super::{Client, TopicInfo};
 use crate::error::{CliError, Exit, Result};
 use crate::format::json::InputRecord;
-use crate::murmur2;
 use crate::time::now_ms;
 
 /// The last version with topic names; later ones carry ids.
@@ -59,7 +58,7 @@ impl<'a> Producer<'a> {
         let count = self.topic.partitions.len();
         let partition = match (record.partition, &record.key) {
             (Some(partition), _) => partition,
-            (None, Some(key)) => murmur2::partition(key, count) as i32,
+            (None, Some(key)) => partition_of_key(key, count) as i32,
             (None, None) => (self.sticky % count.max(1)) as i32,
         };
         if !self
