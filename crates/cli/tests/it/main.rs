@@ -7,8 +7,9 @@ mod compact_kafka;
 mod demo;
 mod directory;
 mod dump;
-mod first_five_minutes;
+
 mod get;
+mod readme;
 mod records;
 mod serve;
 mod steering;

@@ -132,7 +132,8 @@ fn a_topic_is_looked_at_rolled_cleaned_and_seen() {
     let input = "AAPL:191\nMSFT:410\nAAPL:192\n";
     let produce = ["produce", "prices", "-K:"];
     steered.broker.run_with(&produce, input).ok();
-    let nothing = "nothing to clean yet: active-segment: rolls in 7 d, or when it is full\n";
+    let nothing = "nothing to clean yet: active-segment: rolls in 7 d, or when it is full; \
+                   --roll cleans it too\n";
     let said = steered.compact(&["prices", "--dry-run"]).ok();
     assert_eq!(said, format!("prices-0  {nothing}"));
     let said = steered.compact(&["prices", "--wait"]).ok();

@@ -245,10 +245,7 @@ fn plan(http: &HttpArgs, status: &Status) -> Result<Answer> {
 
 fn plan_lines(name: &str, plan: &Plan) -> String {
     if plan.before.bytes == 0 {
-        return format!(
-            "{name}  nothing to clean yet: {}: {}\n",
-            plan.reason, plan.why
-        );
+        return nothing_line(name, "", &plan.reason, &plan.why);
     }
     let gone = plan.before.records - plan.after.records.min(plan.before.records);
     let percent = 100.0 * gone as f64 / plan.before.records.max(1) as f64;
@@ -280,6 +277,14 @@ fn plan_lines(name: &str, plan: &Plan) -> String {
     let header = ["  SEGMENT", "SECTION", "RECORDS", "DEAD", "SIZE", "BECOMES"];
     lines.push_str(&output::table(&header, &rows));
     lines
+}
+
+fn nothing_line(name: &str, rolled: &str, reason: &str, why: &str) -> String {
+    let roll = match reason {
+        "active-segment" => "; --roll cleans it too",
+        _ => "",
+    };
+    format!("{name}  {rolled}nothing to clean yet: {reason}: {why}{roll}\n")
 }
 
 fn clean(
@@ -340,10 +345,7 @@ fn done_lines(name: &str, done: &Done) -> (String, Option<String>) {
     let rolled = done.rolled_at.map(|offset| format!("rolled at {offset}  "));
     let rolled = rolled.unwrap_or_default();
     if let Some(nothing) = &done.nothing {
-        let line = format!(
-            "{name}  {rolled}nothing to clean yet: {}: {}\n",
-            nothing.reason, nothing.why
-        );
+        let line = nothing_line(name, &rolled, &nothing.reason, &nothing.why);
         return (line, None);
     }
     let from = done.first_dirty_offset.min(done.end_offset);
