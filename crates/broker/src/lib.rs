@@ -26,7 +26,7 @@ pub mod api;
 pub mod broker;
 pub mod compaction;
 pub mod config;
-mod configs;
+pub mod configs;
 mod connection;
 pub mod coordinator;
 mod dispatch;

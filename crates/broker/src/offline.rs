@@ -377,7 +377,7 @@ pub(crate) fn log_config(
             metadata.lastword.broker_configs().clone(),
         ),
     };
-    broker.extend(settings.broker.properties().clone());
+    broker.extend((*settings.broker.properties()).clone());
     let mut properties = own;
     properties.extend(settings.topic.clone());
     LogConfig::from_broker_properties(&broker)

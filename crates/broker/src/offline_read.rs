@@ -139,7 +139,7 @@ impl ReadOnlyDirectory {
         let config = match self.metadata.as_ref().filter(is_described) {
             Some(metadata) => log_config(settings, metadata, topic)?,
             None => {
-                let defaults = LogConfig::from_broker_properties(settings.broker.properties());
+                let defaults = LogConfig::from_broker_properties(&settings.broker.properties());
                 let mut config = defaults
                     .and_then(|defaults| defaults.with_properties(&settings.topic))
                     .map_err(|error| error.to_string())?;

@@ -193,7 +193,7 @@ fn open(
             tick_interval_ms: TICK_INTERVAL_MS,
             retention_check_interval_ms: config.retention_check_interval_ms,
             identity: Identity {
-                cluster_id: None,
+                cluster_id: config.cluster_id.clone(),
                 node_id: config.node_id,
             },
             ..LogManagerConfig::default()

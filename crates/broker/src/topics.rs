@@ -233,6 +233,17 @@ pub fn set_broker_configs(
     Ok(())
 }
 
+/// Puts the broker's start-up settings in the place of those it has: what can be set on a running broker acts at once.
+/// Refused as a whole when something does not fit.
+pub fn replace_static_configs(broker: &Broker, next: Properties) -> Result<(), ApiError> {
+    let before = broker.config.replace_properties(Arc::new(next));
+    let applied = set_broker_configs(broker, false, |image| Ok(image.clone()));
+    if applied.is_err() {
+        broker.config.replace_properties(before);
+    }
+    applied
+}
+
 /// Deletes a topic with its data.
 pub fn delete_topic(broker: &Broker, name: &str) -> Result<(), ApiError> {
     let _changing = broker.metadata.lock_topics();

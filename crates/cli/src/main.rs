@@ -19,6 +19,7 @@ mod output;
 mod process;
 mod properties;
 mod scratch;
+mod settings;
 mod terminal;
 mod time;
 
@@ -57,6 +58,8 @@ enum Command {
     Produce(commands::produce::Args),
     /// Read records
     Consume(commands::consume::Args),
+    /// Check, show, explain and change settings
+    Config(commands::config::Args),
     /// Look a key up: the last committed value
     Get(commands::get::Args),
     /// Clean compacted logs now, see why they are not, pause and resume: on a running broker, or on a directory
@@ -87,6 +90,10 @@ fn main() -> ExitCode {
         Command::Consume(args) => {
             let json = args.json();
             (commands::consume::run(&args), json)
+        }
+        Command::Config(args) => {
+            let json = args.json();
+            (commands::config::run(&args), json)
         }
         Command::Get(args) => {
             let json = args.json();

@@ -2,25 +2,31 @@
 //!
 //! Every name is one of: a config of the broker (`table`), a topic default or cleaner config of
 //! the log engine, a name that has no meaning on a single broker and is accepted and ignored, or
-//! a mistake. Mistakes are refused with the nearest known name: a config that is silently not
-//! in force is worse than a broker that does not start. Security settings that are not
-//! implemented are refused for the same reason.
+//! unknown (`names`). What is ignored and what is unknown is for the caller to say: Kafka's files
+//! and environments are full of both. Security settings that are not implemented are refused: a
+//! broker that is open against its config is worse than one that does not start.
 
 mod consumer_groups;
 mod listener;
+mod names;
+mod problems;
 mod properties;
+mod reference;
 mod table;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lastword_storage::config::{CLEANER_CONFIGS, CleanerConfig, LogConfig, TOPIC_CONFIGS};
+use arc_swap::ArcSwap;
+use lastword_storage::config::{CleanerConfig, LogConfig};
 use thiserror::Error;
 
 pub use consumer_groups::ConsumerGroupSettings;
 pub use listener::Listener;
-pub use properties::parse_properties;
+pub use names::{NameKind, is_known, kind_of_name, nearest_name, same_meaning};
+pub use problems::{Problem, problems};
+pub use properties::{Line, parse_lines, parse_properties};
+pub use reference::{Explanation, explain, reference, setting_names};
 pub use table::{BROKER_CONFIGS, BrokerConfigEntry, Update};
 
 use crate::metadata::Properties;
@@ -110,7 +116,12 @@ pub struct BrokerConfig {
     pub transactions: TransactionSettings,
     /// Names that were accepted and have no effect here.
     pub ignored: Vec<String>,
-    properties: Properties,
+    /// Names that neither Kafka nor this broker has.
+    pub unknown: Vec<String>,
+    /// Kafka's cluster id for a directory that has none yet; another one than the directory's is refused.
+    pub cluster_id: Option<String>,
+    /// Shared by all clones: see [`BrokerConfig::replace_properties`].
+    properties: Arc<ArcSwap<Properties>>,
 }
 
 /// The configs of the HTTP server, which is a crate of its own.
@@ -180,7 +191,7 @@ const DEFAULT_REQUEST_MEMORY_BYTES: usize = 128 << 20;
 impl BrokerConfig {
     /// Checks every name and value; see the head of this file.
     pub fn from_properties(properties: &Properties) -> Result<BrokerConfig, ConfigError> {
-        let ignored = check_names(properties)?;
+        let names = names::sort(properties)?;
         let values = Values { properties };
         let listener = listener::client_listener(properties)?;
         let max_request_bytes = values.size("socket.request.max.bytes")?;
@@ -188,6 +199,7 @@ impl BrokerConfig {
             bytes if bytes > 0 => bytes as usize,
             _ => DEFAULT_REQUEST_MEMORY_BYTES,
         };
+        refuse_roles(properties)?;
         // The topic defaults are read again with the dynamic configs on top; here they are checked.
         LogConfig::from_broker_properties(properties)?;
         Ok(BrokerConfig {
@@ -223,14 +235,22 @@ impl BrokerConfig {
             cleaner: CleanerConfig::from_broker_properties(properties)?,
             groups: group_settings(&values)?,
             transactions: transaction_settings(&values)?,
-            ignored,
-            properties: properties.clone(),
+            ignored: names.ignored,
+            unknown: names.unknown,
+            cluster_id: None,
+            properties: Arc::new(ArcSwap::from_pointee(properties.clone())),
         })
     }
 
     /// What the file and the command line said.
-    pub fn properties(&self) -> &Properties {
-        &self.properties
+    pub fn properties(&self) -> Arc<Properties> {
+        self.properties.load_full()
+    }
+
+    /// Other settings of the file, read again: those that can be set on a running broker act from now on, in every place
+    /// that asks. What a field here says stays as it is.
+    pub(crate) fn replace_properties(&self, properties: Arc<Properties>) -> Arc<Properties> {
+        self.properties.swap(properties)
     }
 
     /// The defaults of all topics: the static configs with the dynamic ones on top.
@@ -253,34 +273,43 @@ impl BrokerConfig {
     pub fn connection_limits(&self, dynamic: &Properties) -> (usize, usize) {
         let most_per_ip = self.max_connections_per_ip;
         (
-            dynamic_or(dynamic, "max.connections", self.max_connections),
-            dynamic_or(dynamic, "max.connections.per.ip", most_per_ip),
+            self.number("max.connections", dynamic, self.max_connections),
+            self.number("max.connections.per.ip", dynamic, most_per_ip),
         )
     }
 
     /// `producer.id.expiration.ms` as it is in force.
     pub fn producer_id_expiration_ms(&self, dynamic: &Properties) -> i64 {
         let fixed = self.producer_id_expiration_ms;
-        dynamic_or(dynamic, "producer.id.expiration.ms", fixed)
+        self.number("producer.id.expiration.ms", dynamic, fixed)
     }
 
     /// `num.recovery.threads.per.data.dir` as it is in force: a dynamic value acts at the next start.
     pub fn recovery_threads(&self, dynamic: &Properties) -> usize {
         let fixed = self.recovery_threads;
-        dynamic_or(dynamic, "num.recovery.threads.per.data.dir", fixed).max(1)
+        self.number("num.recovery.threads.per.data.dir", dynamic, fixed)
+            .max(1)
     }
 
-    fn with_dynamic<'a>(&'a self, dynamic: &Properties) -> Cow<'a, Properties> {
+    /// A dynamic number, or what was set at the start.
+    fn number<T: std::str::FromStr>(&self, name: &str, dynamic: &Properties, fixed: T) -> T {
+        let properties = self.properties.load();
+        let set = dynamic.get(name).or_else(|| properties.get(name));
+        let set = set.and_then(|text| text.trim().parse().ok());
+        set.unwrap_or(fixed)
+    }
+
+    fn with_dynamic(&self, dynamic: &Properties) -> Arc<Properties> {
+        let mut properties = self.properties();
         if dynamic.is_empty() {
-            return Cow::Borrowed(&self.properties);
+            return properties;
         }
-        let mut properties = self.properties.clone();
-        properties.extend(
+        Arc::make_mut(&mut properties).extend(
             dynamic
                 .iter()
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
-        Cow::Owned(properties)
+        properties
     }
 
     /// The address to listen on, for messages.
@@ -289,10 +318,23 @@ impl BrokerConfig {
     }
 }
 
-/// A dynamic number, or what was set at the start.
-fn dynamic_or<T: std::str::FromStr>(dynamic: &Properties, name: &str, fixed: T) -> T {
-    let set = dynamic.get(name).and_then(|text| text.trim().parse().ok());
-    set.unwrap_or(fixed)
+/// What nobody who says it can mean, of one broker.
+fn refuse_roles(properties: &Properties) -> Result<(), ConfigError> {
+    const ROLES: &str = "process.roles";
+    const TIERED: &str = "remote.log.storage.system.enable";
+    let text = |name| properties.get(name).map(|text: &String| text.trim());
+    match (text(ROLES), text(TIERED)) {
+        (Some("controller"), _) => {
+            let reason =
+                "a controller alone serves no clients: leave it out, or say broker,controller";
+            Err(ConfigError::new(ROLES, "controller", reason))
+        }
+        (_, Some("true")) => {
+            let reason = "there is no tiered storage here: leave it out";
+            Err(ConfigError::new(TIERED, "true", reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn http_settings(values: &Values<'_>) -> Result<HttpSettings, ConfigError> {
@@ -409,80 +451,6 @@ impl Values<'_> {
             .map(|text| text.trim().to_owned())
             .filter(|text| !text.is_empty())
     }
-}
-
-/// Refuses names nobody knows; returns those that are known and do nothing.
-fn check_names(properties: &BTreeMap<String, String>) -> Result<Vec<String>, ConfigError> {
-    let mut ignored = Vec::new();
-    for (name, value) in properties {
-        if BrokerConfigEntry::find(name).is_some_and(|entry| entry.update == Update::Idle) {
-            ignored.push(name.clone());
-            continue;
-        }
-        if is_effective(name) {
-            continue;
-        }
-        if table::is_refused(name) {
-            return Err(ConfigError::new(
-                name,
-                value,
-                "is not supported; the broker does not start without what it asks for",
-            ));
-        }
-        if table::is_ignored(name) {
-            ignored.push(name.clone());
-            continue;
-        }
-        let reason = match nearest_name(name) {
-            Some(nearest) => format!("unknown config; did you mean {nearest}?"),
-            None => "unknown config".to_owned(),
-        };
-        return Err(ConfigError::new(name, value, reason));
-    }
-    Ok(ignored)
-}
-
-/// Whether the name means something here or in Kafka.
-pub fn is_known(name: &str) -> bool {
-    is_effective(name) || table::is_ignored(name) || table::is_refused(name)
-}
-
-fn is_effective(name: &str) -> bool {
-    effective_names().any(|known| known == name)
-}
-
-fn effective_names() -> impl Iterator<Item = &'static str> {
-    let own = BROKER_CONFIGS.iter().map(|entry| entry.name);
-    let topics = TOPIC_CONFIGS
-        .iter()
-        .flat_map(|entry| entry.broker_synonyms.iter().map(|synonym| synonym.name));
-    own.chain(topics)
-        .chain(CLEANER_CONFIGS.iter().map(|entry| entry.name))
-}
-
-fn nearest_name(name: &str) -> Option<&'static str> {
-    effective_names()
-        .chain(table::ignored_names())
-        .map(|known| (edit_distance(name, known), known))
-        .min()
-        .filter(|&(distance, _)| distance <= (name.len() / 3).max(2))
-        .map(|(_, known)| known)
-}
-
-fn edit_distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, b) in right.bytes().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

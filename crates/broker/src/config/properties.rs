@@ -5,11 +5,28 @@
 
 use crate::metadata::Properties;
 
+/// One setting of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where it begins, from 1.
+    pub number: usize,
+    /// The name.
+    pub name: String,
+    /// The value, without the spaces around it.
+    pub value: String,
+}
+
 /// Reads the text of a properties file.
 pub fn parse_properties(text: &str) -> Properties {
-    let mut properties = Properties::new();
-    let mut lines = text.lines();
-    while let Some(line) = lines.next() {
+    let lines = parse_lines(text).into_iter();
+    lines.map(|line| (line.name, line.value)).collect()
+}
+
+/// The same, with the lines of the settings, in their order.
+pub fn parse_lines(text: &str) -> Vec<Line> {
+    let mut settings = Vec::new();
+    let mut lines = text.lines().zip(1..);
+    while let Some((line, number)) = lines.next() {
         let mut logical = line.trim_start().to_owned();
         if logical.is_empty() || logical.starts_with(['#', '!']) {
             continue;
@@ -17,14 +34,18 @@ pub fn parse_properties(text: &str) -> Properties {
         while ends_in_continuation(&logical) {
             logical.pop();
             match lines.next() {
-                Some(next) => logical.push_str(next.trim_start()),
+                Some((next, _)) => logical.push_str(next.trim_start()),
                 None => break,
             }
         }
         let (name, value) = split(&logical);
-        properties.insert(unescape(name.trim_end()), unescape(value.trim()));
+        settings.push(Line {
+            number,
+            name: unescape(name.trim_end()),
+            value: unescape(value.trim()),
+        });
     }
-    properties
+    settings
 }
 
 fn ends_in_continuation(line: &str) -> bool {

@@ -243,7 +243,7 @@ const IGNORED: &[&str] = &[
 ];
 
 /// First parts of such names.
-const IGNORED_PREFIXES: &[&str] = &[
+pub(super) const IGNORED_PREFIXES: &[&str] = &[
     "alter.log.dirs.replication.",
     "client.quota.",
     "confluent.",
@@ -273,7 +273,7 @@ const IGNORED_PREFIXES: &[&str] = &[
 ];
 
 /// First parts of names that ask for security. Serving without it would fail open.
-const REFUSED_PREFIXES: &[&str] = &[
+pub(super) const REFUSED_PREFIXES: &[&str] = &[
     "allow.everyone.if.no.acl.found",
     "authorizer.",
     "listener.name.",

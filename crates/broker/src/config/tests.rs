@@ -56,12 +56,169 @@ log.cleaner.min.cleanable.ratio = 0.2
 }
 
 #[test]
-fn a_mistyped_name_is_refused_with_the_nearest_one() {
-    let error = config(&[("num.partition", "3")]).unwrap_err();
-    assert_eq!(error.name, "num.partition");
-    assert!(error.to_string().contains("num.partitions"), "{error}");
-    let error = config(&[("log.retention.hour", "1")]).unwrap_err();
-    assert!(error.to_string().contains("log.retention.hours"), "{error}");
+fn a_name_that_nobody_has_is_told_and_the_nearest_one_with_it() {
+    let config = config(&[("num.partition", "3"), ("num.network.threads", "3")]).unwrap();
+    assert_eq!(config.unknown, ["num.partition"]);
+    assert_eq!(config.ignored, ["num.network.threads"]);
+    for (slip, meant) in [
+        ("num.partition", Some("num.partitions")),
+        ("log.retention.hour", Some("log.retention.hours")),
+        (
+            "default.replication.facto",
+            Some("default.replication.factor"),
+        ),
+        ("colour.of.the.sky", None),
+    ] {
+        assert_eq!(nearest_name(slip), meant, "{slip}");
+        assert_eq!(kind_of_name(slip), NameKind::Unknown, "{slip}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_named_at_once() {
+    type Case = (
+        &'static [(&'static str, &'static str)],
+        &'static [&'static str],
+    );
+    let cases: &[Case] = &[
+        (&[], &[]),
+        (
+            &[("num.partition", "3")],
+            &["num.partition error unknown setting; did you mean num.partitions?"],
+        ),
+        (
+            &[
+                ("num.partitions", "0"),
+                ("log.cleaner.threads", "two"),
+                ("log.cleanup.policy", "compactt"),
+            ],
+            &[
+                "log.cleaner.threads error not a number of type int",
+                "log.cleanup.policy error items must be of compact, delete",
+                "num.partitions error must be between 1 and 2147483647",
+            ],
+        ),
+        (
+            &[("ssl.keystore.location", "/key")],
+            &[
+                "ssl.keystore.location error is not supported; the broker does not start without what it asks for",
+            ],
+        ),
+        (
+            &[
+                ("log.cleaner.min.compaction.lag.ms", "10"),
+                ("log.cleaner.max.compaction.lag.ms", "5"),
+            ],
+            &[
+                "log.cleaner.min.compaction.lag.ms error must not be larger than log.cleaner.max.compaction.lag.ms (5)",
+            ],
+        ),
+        (
+            &[
+                ("group.min.session.timeout.ms", "10"),
+                ("group.max.session.timeout.ms", "5"),
+            ],
+            &[
+                "group.min.session.timeout.ms error must not be larger than group.max.session.timeout.ms (5)",
+            ],
+        ),
+        (
+            &[("process.roles", "controller")],
+            &[
+                "process.roles error a controller alone serves no clients: leave it out, or say broker,controller",
+            ],
+        ),
+        (&[("process.roles", "broker,controller")], &[]),
+        (
+            &[("remote.log.storage.system.enable", "true")],
+            &[
+                "remote.log.storage.system.enable error there is no tiered storage here: leave it out",
+            ],
+        ),
+        (
+            &[("default.replication.factor", "3")],
+            &["default.replication.factor warning there is one broker, and so one copy"],
+        ),
+        (&[("offsets.topic.replication.factor", "1")], &[]),
+        (
+            &[("message.max.bytes", "2000000000")],
+            &[
+                "message.max.bytes warning a batch may have 2000000000 bytes, and no segment has more than 1073741824: larger ones are refused",
+            ],
+        ),
+        (
+            &[
+                ("listeners", "PLAINTEXT://0.0.0.0:9092"),
+                ("lastword.insecure.listen", "true"),
+            ],
+            &[
+                "advertised.listeners error is needed when listening on all addresses: clients are told to connect there",
+            ],
+        ),
+    ];
+    for (pairs, expected) in cases {
+        let properties = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let found: Vec<String> = problems(&properties.collect())
+            .into_iter()
+            .map(|it| {
+                let severity = if it.is_error { "error" } else { "warning" };
+                format!("{} {severity} {}", it.name, it.reason)
+            })
+            .collect();
+        assert_eq!(found, *expected, "{pairs:?}");
+    }
+}
+
+#[test]
+fn what_says_the_same_in_other_words_is_known() {
+    assert_eq!(
+        same_meaning("log.retention.hours"),
+        ["log.retention.ms", "log.retention.minutes"]
+    );
+    assert_eq!(same_meaning("log.dir"), ["log.dirs"]);
+    assert!(same_meaning("num.partitions").is_empty());
+}
+
+#[test]
+fn lines_of_a_file_are_counted_through_comments_and_continuations() {
+    let text = "# one\n\na=1\nb=2\\\n  3\n! six\nc : 4\na=5\n";
+    let lines: Vec<(usize, String, String)> = parse_lines(text)
+        .into_iter()
+        .map(|line| (line.number, line.name, line.value))
+        .collect();
+    let line = |number, name: &str, value: &str| (number, name.to_owned(), value.to_owned());
+    assert_eq!(
+        lines,
+        [
+            line(3, "a", "1"),
+            line(4, "b", "23"),
+            line(7, "c", "4"),
+            line(8, "a", "5")
+        ]
+    );
+}
+
+/// `UPDATE_DOCS=1 cargo test -p lastword-broker settings` writes the page anew.
+#[test]
+fn the_page_of_settings_is_what_the_tables_say() {
+    const BEGIN: &str = "<!-- from the code: begin -->\n";
+    const END: &str = "<!-- from the code: end -->";
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/settings.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    let tables = reference();
+    if written != tables && std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{tables}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(
+        written, tables,
+        "docs/reference/settings.md: UPDATE_DOCS=1 writes it anew"
+    );
 }
 
 #[test]

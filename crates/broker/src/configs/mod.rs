@@ -10,6 +10,9 @@
 
 mod dynamic;
 mod owned;
+pub mod reload;
+
+use std::sync::Arc;
 
 use lastword_storage::config::{
     BrokerSynonym, CLEANER_CONFIGS, ConfigEntry, ConfigType, TOPIC_CONFIGS,
@@ -184,14 +187,15 @@ fn kind_of(entry: &ConfigEntry, name: &str) -> ConfigType {
 struct Settings<'a> {
     own: &'a Properties,
     defaults: &'a Properties,
-    fixed: &'a Properties,
+    fixed: Arc<Properties>,
     /// All of them, the stronger over the weaker.
     in_force: Properties,
 }
 
 impl<'a> Settings<'a> {
     fn new(broker: &'a Broker, image: &'a MetadataImage) -> Settings<'a> {
-        let mut in_force = broker.config.properties().clone();
+        let fixed = broker.config.properties();
+        let mut in_force = (*fixed).clone();
         for (name, value) in image.broker_configs() {
             // A dynamic setting outdoes those in other units too.
             let family = TOPIC_CONFIGS.iter().map(|entry| entry.broker_synonyms);
@@ -204,7 +208,7 @@ impl<'a> Settings<'a> {
         Settings {
             own: image.own_broker_configs(),
             defaults: image.default_broker_configs(),
-            fixed: broker.config.properties(),
+            fixed,
             in_force,
         }
     }
@@ -272,7 +276,7 @@ impl<'a> Settings<'a> {
         let sources = [
             (self.own, ConfigSource::DynamicBroker),
             (self.defaults, ConfigSource::DynamicDefaultBroker),
-            (self.fixed, ConfigSource::StaticBroker),
+            (&*self.fixed, ConfigSource::StaticBroker),
         ];
         let mut found = Vec::new();
         for (properties, source) in sources {

@@ -260,7 +260,8 @@ fn of_broker(broker: &Broker, entry: &'static ConfigEntry) -> Vec<Synonym> {
     let Some(name) = entry.broker_synonyms.first().map(|synonym| synonym.name) else {
         return Vec::new();
     };
-    let set = broker.config.properties().get(name);
+    let fixed = broker.config.properties();
+    let set = fixed.get(name);
     let set = set.map(|text| (text.trim().to_owned(), ConfigSource::StaticBroker));
     let default = entry
         .default
@@ -277,7 +278,8 @@ fn of_broker(broker: &Broker, entry: &'static ConfigEntry) -> Vec<Synonym> {
 
 /// A whole number of the broker's settings.
 fn broker_number(broker: &Broker, name: &str, default: i64) -> i64 {
-    let set = broker.config.properties().get(name);
+    let fixed = broker.config.properties();
+    let set = fixed.get(name);
     set.and_then(|text| text.trim().parse().ok())
         .unwrap_or(default)
 }

@@ -12,6 +12,7 @@ use lastword_protocol::messages::delete_topics_request::{DeleteTopicState, Delet
 use lastword_protocol::messages::describe_configs_request::{
     DescribeConfigsRequest, DescribeConfigsResource,
 };
+use lastword_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use lastword_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use lastword_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -22,6 +23,7 @@ use super::Client;
 use crate::error::{CliError, Exit, Result};
 
 const RESOURCE_TOPIC: i8 = 2;
+const RESOURCE_BROKER: i8 = 4;
 const OPERATION_SET: i8 = 0;
 const OPERATION_DELETE: i8 = 1;
 
@@ -39,7 +41,35 @@ pub struct CreatedTopic {
     pub replication_factor: i16,
 }
 
-/// One setting of a topic.
+/// What has settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resource<'a> {
+    Topic(&'a str),
+    /// By its id.
+    Broker(i32),
+    AllBrokers,
+}
+
+impl Resource<'_> {
+    fn on_the_wire(&self) -> (i8, String) {
+        match self {
+            Resource::Topic(name) => (RESOURCE_TOPIC, (*name).to_owned()),
+            Resource::Broker(id) => (RESOURCE_BROKER, id.to_string()),
+            Resource::AllBrokers => (RESOURCE_BROKER, String::new()),
+        }
+    }
+
+    /// As it is called in a sentence.
+    pub fn says(&self) -> String {
+        match self {
+            Resource::Topic(name) => (*name).to_owned(),
+            Resource::Broker(id) => format!("broker {id}"),
+            Resource::AllBrokers => "all brokers".to_owned(),
+        }
+    }
+}
+
+/// One setting of a topic or broker.
 #[derive(Clone, Debug)]
 pub struct ConfigEntry {
     pub name: String,
@@ -200,29 +230,49 @@ pub fn describe_configs(
                 result.error_message.as_deref(),
             ));
         }
-        let mut entries: Vec<ConfigEntry> = result
-            .configs
-            .iter()
-            .map(|config| ConfigEntry {
-                name: config.name.to_string(),
-                value: config.value.as_ref().map(ToString::to_string),
-                source: source_name(config.config_source),
-                is_read_only: config.read_only,
-            })
-            .collect();
-        entries.sort_by(|left, right| left.name.cmp(&right.name));
-        found.insert(result.resource_name.to_string(), entries);
+        found.insert(result.resource_name.to_string(), entries(&result.configs));
     }
     Ok(found)
 }
 
-/// Sets (`Some`) and resets (`None`) settings of one topic.
+/// The settings of one broker, or what is set for all of them.
+pub fn describe_broker(client: &mut Client, broker: &Resource<'_>) -> Result<Vec<ConfigEntry>> {
+    let (resource_type, resource_name) = broker.on_the_wire();
+    let resources = vec![message!(DescribeConfigsResource {
+        resource_type,
+        resource_name: StrBytes::from(resource_name.as_str()),
+        configuration_keys: None,
+    })];
+    let response = client.call(&message!(DescribeConfigsRequest { resources }))?;
+    let result = one(response.results.first(), "DescribeConfigs")?;
+    if result.error_code != 0 {
+        let what = format!("no settings of {}", broker.says());
+        let message = result.error_message.as_deref();
+        return Err(CliError::refused(what, result.error_code, message));
+    }
+    Ok(entries(&result.configs))
+}
+
+fn entries(configs: &[DescribeConfigsResourceResult]) -> Vec<ConfigEntry> {
+    let entry = |config: &DescribeConfigsResourceResult| ConfigEntry {
+        name: config.name.to_string(),
+        value: config.value.as_ref().map(ToString::to_string),
+        source: source_name(config.config_source),
+        is_read_only: config.read_only,
+    };
+    let mut entries: Vec<ConfigEntry> = configs.iter().map(entry).collect();
+    entries.sort_by(|left, right| left.name.cmp(&right.name));
+    entries
+}
+
+/// Sets (`Some`) and resets (`None`) settings of a topic or broker.
 pub fn alter_configs(
     client: &mut Client,
-    topic: &str,
+    resource: &Resource<'_>,
     changes: &[(String, Option<String>)],
     validate_only: bool,
 ) -> Result<()> {
+    let (resource_type, resource_name) = resource.on_the_wire();
     let configs = changes
         .iter()
         .map(|(name, value)| {
@@ -238,8 +288,8 @@ pub fn alter_configs(
         })
         .collect();
     let resources = vec![message!(AlterConfigsResource {
-        resource_type: RESOURCE_TOPIC,
-        resource_name: StrBytes::from(topic),
+        resource_type,
+        resource_name: StrBytes::from(resource_name.as_str()),
         configs,
     })];
     let response = client.call(&message!(IncrementalAlterConfigsRequest {
@@ -249,15 +299,23 @@ pub fn alter_configs(
     let result = one(response.responses.first(), "IncrementalAlterConfigs")?;
     match ErrorCode::from_code(result.error_code) {
         Some(ErrorCode::None) => Ok(()),
-        Some(ErrorCode::UnknownTopicOrPartition) => Err(client.unknown_topic(topic)),
-        _ => Err(CliError::refused(
-            format!("cannot change {topic}"),
-            result.error_code,
-            result.error_message.as_deref(),
-        )
-        .hint(format!(
-            "lastword topic describe {topic} -c shows every setting"
-        ))),
+        code => Err(match (code, resource) {
+            (Some(ErrorCode::UnknownTopicOrPartition), Resource::Topic(topic)) => {
+                client.unknown_topic(topic)
+            }
+            (_, resource) => CliError::refused(
+                format!("cannot change {}", resource.says()),
+                result.error_code,
+                result.error_message.as_deref(),
+            )
+            .hint(match resource {
+                Resource::Topic(topic) => {
+                    format!("lastword topic describe {topic} -c shows every setting")
+                }
+                _ => "lastword config explain NAME says what can be set while a broker runs"
+                    .to_owned(),
+            }),
+        }),
     }
 }
 

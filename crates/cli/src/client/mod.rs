@@ -177,6 +177,13 @@ impl Client {
         Ok(topics)
     }
 
+    /// The id of a broker that can be asked for its settings.
+    pub fn first_broker(&mut self) -> Result<i32> {
+        self.ask_metadata(Some(Vec::new()), false)?;
+        let first = self.nodes.keys().next().copied();
+        first.ok_or_else(|| CliError::new(Exit::Refused, "PROTOCOL", "the cluster names no broker"))
+    }
+
     /// One topic; an unknown one is an error that offers the nearest name.
     pub fn topic(&mut self, name: &str, allow_auto_create: bool) -> Result<TopicInfo> {
         let deadline = std::time::Instant::now() + self.timeout.min(Duration::from_secs(5));
@@ -248,6 +255,14 @@ impl Client {
                 name: Some(StrBytes::from(name)),
             })]
         });
+        self.ask_metadata(topics, allow_auto_create)
+    }
+
+    fn ask_metadata(
+        &mut self,
+        topics: Option<Vec<MetadataRequestTopic>>,
+        allow_auto_create: bool,
+    ) -> Result<MetadataResponse> {
         let request = message!(MetadataRequest {
             topics,
             allow_auto_topic_creation: allow_auto_create,

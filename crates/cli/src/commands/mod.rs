@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod compact;
+pub mod config;
 pub mod consume;
 pub mod demo;
 pub mod dump;

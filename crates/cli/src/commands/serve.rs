@@ -1,26 +1,28 @@
 //! `lastword serve`: the broker in this process, until SIGTERM or SIGINT.
 //!
 //! No format step, no identifier to make up, no configuration: data goes to `./lastword-data`, the address is loopback.
-//! A flag wins over `--set`, and that over the file. HTTP listens first, so that a probe is answered while the directory
+//! A flag wins over `--set`, that over the environment, that over the file (`settings`). HTTP listens first, so that a probe is answered while the directory
 //! is loaded; that somebody else has its default port is said, and is no error. Once clients can connect, one block says where; it goes to
 //! standard output, so that a script can wait for `ready`. The log goes to standard error.
 //!
-//! The first signal stops in order and ends with 0; the second one ends at once.
+//! SIGTERM or SIGINT stops in order and ends with 0; the second one ends at once. SIGHUP reads the settings again.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use lastword_broker::config::parse_properties;
-use lastword_broker::{BrokerConfig, Server, ServerError};
+use lastword_broker::config::nearest_name;
+use lastword_broker::{Broker, BrokerConfig, Server, ServerError};
 use lastword_http::{Http, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{CliError, Result};
 use crate::output::{self, count, say};
-use crate::{process, properties};
+use crate::process;
+use crate::settings::{Settings, Sources};
 
 const DEFAULT_DATA: &str = "./lastword-data";
 const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
@@ -31,7 +33,8 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
     lastword serve server.properties --set log.cleaner.threads=2 --set log.segment.bytes=64MiB"
 )]
 pub struct Args {
-    /// A server.properties file, with Kafka's names
+    /// A server.properties file, with Kafka's names [default: ./server.properties, then
+    /// /etc/lastword/server.properties, if there is one]
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<String>,
     /// The same as FILE
@@ -49,47 +52,54 @@ pub struct Args {
     /// A setting; sizes and times may have units (64MiB, 7d)
     #[arg(long, visible_alias = "override", value_name = "NAME=VALUE")]
     set: Vec<String>,
+    /// An unknown setting is an error, and not a warning
+    #[arg(long)]
+    strict: bool,
     /// What is logged, as in info or warn,lastword_storage=debug [default: info; warn on a terminal]
     #[arg(long, env = "LASTWORD_LOG", value_name = "FILTER")]
     log_level: Option<String>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let settings = settings(args)?;
+    let sources = sources(args)?;
+    let settings = sources.read()?;
+    settings.check_readable()?;
     process::start_log(args.log_level.as_deref(), "info", "warn")?;
     process::raise_file_limit();
-    let config = BrokerConfig::from_properties(&settings).map_err(|error| {
+    let config = BrokerConfig::from_properties(&properties_of(&settings));
+    let mut config = config.map_err(|error| {
         let why = if error.value.is_empty() {
             format!("{} {}", error.name, error.reason)
         } else {
             error.to_string()
         };
-        CliError::local("INVALID_CONFIG", "these settings are not accepted").why(why)
+        let origin = settings.by_name.get(&error.name);
+        let origin = origin.map_or_else(String::new, |it| format!("{}: ", it.origin));
+        CliError::local("INVALID_CONFIG", "these settings are not accepted")
+            .why(format!("{origin}{why}"))
+            .hint("lastword config check names all that is wrong")
     })?;
+    config.cluster_id = settings.cluster_id.clone();
+    say_names(&config, &settings, args.strict)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| {
             CliError::local("RUNTIME", "cannot start threads").why(error.to_string())
         })?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, sources))
 }
 
-async fn serve(config: BrokerConfig) -> Result<()> {
+async fn serve(config: BrokerConfig, sources: Sources) -> Result<()> {
     let start = Instant::now();
     let data = config.log_dir.clone();
     let is_new = !Path::new(&data).join("meta.properties").exists();
-    if !config.ignored.is_empty() {
-        say(&format!(
-            "ignored, without meaning on one broker: {}",
-            config.ignored.join(", ")
-        ));
-    }
     let stop = stop_signals()?;
     let http = start_http(&config).await?;
     let server = Server::start(config)
         .await
         .map_err(|error| explain(&error, &data))?;
+    reload_on_hangup(server.broker(), sources)?;
     let http_line = http_line(&http);
     if let Ok(http) = &http {
         http.iter().for_each(|http| http.serve(server.broker()));
@@ -157,33 +167,13 @@ fn ready_block(server: &Server, http: &str, data: &str, is_new: bool, ready_s: f
     )
 }
 
-/// Defaults, then the file, then `--set`, then the flags.
-fn settings(args: &Args) -> Result<BTreeMap<String, String>> {
-    let mut settings = BTreeMap::new();
-    if let Some(path) = args.file.as_ref().or(args.config.as_ref()) {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            CliError::local("CONFIG_FILE", format!("cannot read {path}")).why(error.to_string())
-        })?;
-        for (name, value) in parse_properties(&text) {
-            let value = properties::translate(&name, &value).map_err(|reason| {
-                CliError::local("INVALID_CONFIG", format!("cannot use {path}")).why(reason)
-            })?;
-            settings.insert(name, value);
-        }
-    }
-    for text in &args.set {
-        let (name, value) = properties::parse(text).map_err(CliError::usage)?;
-        settings.insert(name, value);
-    }
+/// Where the settings are; the flags are the strongest.
+fn sources(args: &Args) -> Result<Sources> {
+    let mut flags = Vec::new();
     if let Some(data) = &args.data {
-        settings.remove("log.dir");
-        settings.insert("log.dirs".to_owned(), data.clone());
-    } else if !settings.contains_key("log.dirs") && !settings.contains_key("log.dir") {
-        settings.insert("log.dirs".to_owned(), DEFAULT_DATA.to_owned());
+        flags.push(("log.dirs", data.clone(), "--data"));
     }
-    let listen = args.listen.as_deref();
-    if listen.is_some() || !settings.contains_key("listeners") {
-        let address = listen.unwrap_or(DEFAULT_LISTEN);
+    if let Some(address) = &args.listen {
         if address
             .rsplit_once(':')
             .is_none_or(|(_, port)| port.parse::<u16>().is_err())
@@ -193,12 +183,105 @@ fn settings(args: &Args) -> Result<BTreeMap<String, String>> {
                     .hint("--listen HOST:PORT, as in --listen 127.0.0.1:9092"),
             );
         }
-        settings.insert("listeners".to_owned(), format!("PLAINTEXT://{address}"));
+        flags.push(("listeners", format!("PLAINTEXT://{address}"), "--listen"));
     }
     if let Some(address) = &args.http {
-        settings.insert("lastword.http.listen".to_owned(), address.clone());
+        flags.push(("lastword.http.listen", address.clone(), "--http"));
     }
-    Ok(settings)
+    Ok(Sources {
+        file: args.file.clone().or_else(|| args.config.clone()),
+        set: args.set.clone(),
+        flags,
+    })
+}
+
+/// One line for all that means nothing here, and one for each name that nobody knows.
+fn say_names(config: &BrokerConfig, settings: &Settings, is_strict: bool) -> Result<()> {
+    let ignored = &config.ignored;
+    if !ignored.is_empty() {
+        let settings = count(ignored.len(), "setting");
+        let names = ignored.join(", ");
+        say(&format!(
+            "ignored {settings} of Kafka's without meaning on one broker: {names}"
+        ));
+    }
+    let mut unknown = Vec::new();
+    for name in &config.unknown {
+        let origin = settings.by_name.get(name);
+        let origin = origin.map_or_else(String::new, |it| format!("{}: ", it.origin));
+        let nearest = match nearest_name(name) {
+            Some(nearest) => format!("; did you mean {nearest}?"),
+            None => String::new(),
+        };
+        unknown.push(format!("{origin}unknown setting {name}{nearest}"));
+    }
+    if is_strict && !unknown.is_empty() {
+        return Err(
+            CliError::local("INVALID_CONFIG", "these settings are not accepted")
+                .why(unknown.join("; "))
+                .hint("lastword config explain NAME, or leave --strict out"),
+        );
+    }
+    for line in unknown {
+        say(&format!("warning: {line}"));
+    }
+    Ok(())
+}
+
+/// Reads the settings again with every SIGHUP, and says what came of it.
+fn reload_on_hangup(broker: &Arc<Broker>, sources: Sources) -> Result<()> {
+    let mut hangup = signal(SignalKind::hangup()).map_err(|error| {
+        CliError::local("SIGNALS", "cannot listen for signals").why(error.to_string())
+    })?;
+    let broker = Arc::downgrade(broker);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let Some(broker) = broker.upgrade() else {
+                return;
+            };
+            let sources = sources.clone();
+            let reload = move || reload(&broker, &sources);
+            let said = tokio::task::spawn_blocking(reload).await;
+            say(&said.unwrap_or_else(|error| format!("not reloaded: {error}")));
+        }
+    });
+    Ok(())
+}
+
+fn reload(broker: &Broker, sources: &Sources) -> String {
+    let read = sources.read().and_then(|settings| {
+        settings.check_readable()?;
+        Ok(settings)
+    });
+    let settings = match read {
+        Ok(settings) => settings,
+        Err(error) => return format!("not reloaded: {error}"),
+    };
+    let file = settings.file.as_deref().unwrap_or("the settings");
+    match lastword_broker::configs::reload::reload(broker, &properties_of(&settings)) {
+        Err(error) => format!("not reloaded: {file}: {}", error.message),
+        Ok(reloaded) if reloaded == Default::default() => format!("reloaded {file}: no change"),
+        Ok(reloaded) => {
+            let mut said = format!("reloaded {file}");
+            for (what, names) in [
+                ("in force now", reloaded.applied),
+                ("needs a restart", reloaded.needs_restart),
+            ] {
+                if !names.is_empty() {
+                    said.push_str(&format!("; {what}: {}", names.join(", ")));
+                }
+            }
+            said
+        }
+    }
+}
+
+fn properties_of(settings: &Settings) -> BTreeMap<String, String> {
+    let mut properties = settings.properties();
+    if !properties.contains_key("log.dirs") && !properties.contains_key("log.dir") {
+        properties.insert("log.dirs".to_owned(), DEFAULT_DATA.to_owned());
+    }
+    properties
 }
 
 /// The failures that everyone meets get their next step.

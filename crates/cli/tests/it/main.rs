@@ -4,6 +4,7 @@ mod check;
 mod compact;
 mod compact_interrupted;
 mod compact_kafka;
+mod config;
 mod demo;
 mod directory;
 mod dump;

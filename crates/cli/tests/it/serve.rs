@@ -119,7 +119,7 @@ fn a_port_in_use_is_refused_and_the_flag_is_named() {
 }
 
 #[test]
-fn a_setting_with_a_slip_is_refused_before_anything_is_made() {
+fn a_value_with_a_slip_is_refused_before_anything_is_made() {
     let data = temporary();
     let path = data.path().join("untouched");
     let path_text = path.to_str().expect("path");
@@ -130,10 +130,10 @@ fn a_setting_with_a_slip_is_refused_before_anything_is_made() {
         "--listen",
         "127.0.0.1:0",
         "--set",
-        "log.cleaner.thread=2",
+        "log.cleaner.threads=two",
     ];
     let said = lastword("", &args, b"").fails(2);
-    assert!(said.contains("log.cleaner.thread"), "{said}");
+    assert!(said.contains("--set: log.cleaner.threads=two"), "{said}");
     assert!(!path.exists());
 }
 

@@ -86,6 +86,11 @@ impl Broker {
     }
 
     pub fn start_with(data: &Path, more: &[&str]) -> Broker {
+        Broker::start_in(data, more, &[])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_in(data: &Path, more: &[&str], variables: &[(&str, &str)]) -> Broker {
         let data = data.to_str().expect("path");
         let mut args = vec!["serve", "--data", data, "--listen", "127.0.0.1:0"];
         // Brokers of other tests must not meet on the default port.
@@ -95,6 +100,7 @@ impl Broker {
             _ => args.extend(more.iter().chain(&["--http", "off"])),
         }
         let mut child = command(&args)
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -161,6 +167,17 @@ impl Broker {
         log.clone()
     }
 
+    /// Waits until it has logged this, and gives all it has.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let until = Instant::now() + DEADLINE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < until, "{text}: {}", self.log());
+            std::thread::yield_now();
+        }
+        self.log()
+    }
+
     /// The address after `http://` in the block.
     pub fn http(&self) -> String {
         let mut words = self
@@ -181,6 +198,13 @@ impl Broker {
 
     pub fn run_with_bytes(&self, args: &[&str], input: &[u8]) -> Run {
         lastword(&self.address, args, input)
+    }
+
+    /// Sends it a signal, as in `-HUP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill").success());
     }
 
     /// SIGTERM; the exit code, and what it said after `ready`.

@@ -29,7 +29,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::flights::Flights;
 use self::restore::Restored;
 use self::screen::{Moment, Screen};
-use crate::client::admin::{NewTopic, alter_configs, create_topic};
+use crate::client::admin::{NewTopic, Resource, alter_configs, create_topic};
 use crate::client::producer::Producer;
 use crate::client::{Client, ClientArgs};
 use crate::commands::compact::live::Plan;
@@ -416,7 +416,7 @@ fn fill(args: &Args, flights: &Flights, place: &mut Place, screen: &mut Screen) 
             let ratio = "min.cleanable.dirty.ratio".to_owned();
             alter_configs(
                 &mut place.client,
-                TOPIC,
+                &Resource::Topic(TOPIC),
                 &[(ratio, Some("1".to_owned()))],
                 false,
             )?;

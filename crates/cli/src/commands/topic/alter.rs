@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::SCHEMA_VERSION;
-use crate::client::admin::{alter_configs, create_partitions, describe_configs};
+use crate::client::admin::{Resource, alter_configs, create_partitions, describe_configs};
 use crate::client::{Client, ClientArgs};
 use crate::error::{CliError, Result};
 use crate::output::{self, OutputFormat};
@@ -72,7 +72,8 @@ pub fn run(args: &Args) -> Result<()> {
     let mut changes = Vec::new();
     if !wanted.is_empty() {
         let before = values(&mut client, &args.name)?;
-        alter_configs(&mut client, &args.name, &wanted, args.dry_run)?;
+        let resource = Resource::Topic(&args.name);
+        alter_configs(&mut client, &resource, &wanted, args.dry_run)?;
         let after = if args.dry_run {
             BTreeMap::new()
         } else {
