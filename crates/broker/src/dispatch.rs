@@ -16,7 +16,7 @@ use crate::broker::Broker;
 macro_rules! handlers {
     ($($key:ident => $module:ident,)*) => {
         /// The APIs that ApiVersions offers.
-        pub(crate) const SERVED: &[ApiKey] = &[$(ApiKey::$key),*];
+        pub const SERVED: &[ApiKey] = &[$(ApiKey::$key),*];
 
         async fn handle(
             broker: &Arc<Broker>,

@@ -53,6 +53,7 @@ use std::future::Future;
 
 pub use broker::Broker;
 pub use config::BrokerConfig;
+pub use dispatch::SERVED;
 pub use server::{Server, ServerError};
 pub use stats::{Stats, Traffic, TrafficCounts};
 

@@ -11,6 +11,7 @@
 mod base64;
 mod client;
 mod commands;
+mod completion;
 mod error;
 mod format;
 mod http;
@@ -25,7 +26,7 @@ mod time;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::error::Exit;
 
@@ -68,9 +69,16 @@ enum Command {
     Dump(commands::dump::Args),
     /// Prove that one directory is a right cleaning of another
     Verify(commands::verify::Args),
+    /// Print the script that completes commands, topics and settings in a shell
+    Completions(commands::completions::Args),
+    /// Print the manual, or write its pages
+    Man(commands::man::Args),
+    /// Print the version, and the Kafka APIs with the versions that are served
+    Version(commands::version::Args),
 }
 
 fn main() -> ExitCode {
+    completion::answer(Cli::command);
     let cli = Cli::parse();
     let (result, json) = match cli.command {
         Command::Serve(args) => (commands::serve::run(&args), false),
@@ -110,6 +118,12 @@ fn main() -> ExitCode {
         Command::Verify(args) => {
             let json = args.json();
             (commands::verify::run(&args), json)
+        }
+        Command::Completions(args) => (commands::completions::run(&args), false),
+        Command::Man(args) => (commands::man::run(&args, Cli::command()), false),
+        Command::Version(args) => {
+            let json = args.json();
+            (commands::version::run(&args), json)
         }
     };
     match result {

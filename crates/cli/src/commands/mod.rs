@@ -2,12 +2,15 @@
 
 pub mod check;
 pub mod compact;
+pub mod completions;
 pub mod config;
 pub mod consume;
 pub mod demo;
 pub mod dump;
 pub mod get;
+pub mod man;
 pub mod produce;
 pub mod serve;
 pub mod topic;
 pub mod verify;
+pub mod version;

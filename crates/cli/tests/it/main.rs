@@ -13,6 +13,7 @@ mod get;
 mod readme;
 mod records;
 mod serve;
+mod shell;
 mod steering;
 mod support;
 mod topics;

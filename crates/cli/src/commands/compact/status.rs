@@ -17,6 +17,10 @@ use crate::terminal;
 use crate::time::{human_duration, minute, now_ms};
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  lastword compact status\n  lastword compact status prices --watch\n  \
+    lastword compact status --format json | jq .partitions[].reason"
+)]
 pub struct Args {
     /// Only this topic, or one partition of it
     #[arg(value_name = "TOPIC[:PARTITION]")]
@@ -33,6 +37,9 @@ pub struct Args {
 }
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  lastword compact pause prices\n  lastword compact pause prices:0 --by alice"
+)]
 pub struct PauseArgs {
     /// A topic with all the partitions it has now, or one of them
     #[arg(value_name = "TOPIC[:PARTITION]")]
@@ -48,6 +55,9 @@ pub struct PauseArgs {
 }
 
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  lastword compact resume prices\n  lastword compact resume prices:0"
+)]
 pub struct ResumeArgs {
     /// A topic with all its partitions, or one of them
     #[arg(value_name = "TOPIC[:PARTITION]")]

@@ -14,7 +14,19 @@ use crate::error::Result;
 use crate::output::OutputFormat;
 use crate::settings::{Settings, Sources};
 
+const EXAMPLES: &str = "Examples:\n  lastword config check server.properties\n  \
+    lastword config print --origin\n  lastword config explain min.cleanable.dirty.ratio";
+const CHECK_EXAMPLES: &str = "Examples:\n  lastword config check\n  \
+    lastword config check server.properties --format json";
+const PRINT_EXAMPLES: &str = "Examples:\n  lastword config print --origin\n  \
+    lastword config print server.properties --effective";
+const EXPLAIN_EXAMPLES: &str = "Examples:\n  lastword config explain log.cleaner.threads\n  \
+    lastword config explain cleanup.policy --format json";
+const DIFF_EXAMPLES: &str = "Examples:\n  lastword config diff server.properties\n  \
+    lastword config diff old.properties new.properties";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -23,12 +35,16 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// Say all that is wrong with a server.properties file: exit code 0 for nothing, 1 for errors
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Args),
     /// Show the settings that are in force
+    #[command(after_help = PRINT_EXAMPLES)]
     Print(print::Args),
     /// Say what a setting does
+    #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Args),
     /// Show what a file says otherwise than another one, or than a running broker
+    #[command(after_help = DIFF_EXAMPLES)]
     Diff(diff::Args),
     /// Change settings of a running broker, or of a topic
     #[command(after_help = set::EXAMPLES)]

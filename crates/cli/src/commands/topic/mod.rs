@@ -11,7 +11,17 @@ use clap::Subcommand;
 use crate::error::Result;
 use crate::output::OutputFormat;
 
+const EXAMPLES: &str = "Examples:\n  lastword topic create prices --compact\n  lastword topic ls\n  \
+    lastword topic describe prices --map";
+const LS_EXAMPLES: &str = "Examples:\n  lastword topic ls\n  lastword topic ls --internal\n  \
+    lastword topic ls --format json | jq -r '.topics[].name'";
+const DESCRIBE_EXAMPLES: &str = "Examples:\n  lastword topic describe prices\n  lastword topic describe prices --map\n  \
+    lastword topic describe prices --all --format json";
+const DELETE_EXAMPLES: &str = "Examples:\n  lastword topic delete prices\n  lastword topic delete prices orders --yes\n  \
+    lastword topic delete prices --dry-run";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -23,14 +33,16 @@ enum Verb {
     #[command(after_help = create::EXAMPLES)]
     Create(create::Args),
     /// List topics
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", after_help = LS_EXAMPLES)]
     Ls(ls::Args),
     /// Show a topic: summary, settings, partitions
+    #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(describe::Args),
     /// Change settings, or add partitions
     #[command(visible_alias = "alter-config", after_help = alter::EXAMPLES)]
     Alter(alter::Args),
     /// Delete topics with all their records
+    #[command(after_help = DELETE_EXAMPLES)]
     Delete(delete::Args),
     /// Write records: the same as `lastword produce`
     #[command(hide = true)]
