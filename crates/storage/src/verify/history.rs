@@ -1,7 +1,7 @@
-//! What a log says of its transactions and producers when it is read from the start: which data was rolled back, what
-//! is still open, and the last thing known of each producer. From the batches alone, no index is asked.
+//! What a log says of its transactions when it is read from the start: which data was rolled back, and what is still
+//! open. From the batches alone, no index is asked.
 //!
-//! Memory follows the transactions that were rolled back and the producers that were ever there. No I/O.
+//! Memory follows the transactions that were rolled back and those that are open. No I/O.
 
 use std::collections::HashMap;
 
@@ -16,23 +16,11 @@ pub struct Abort {
     pub last_offset: i64,
 }
 
-/// The last batch of a producer, by which a repetition is recognised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProducerEnd {
-    pub epoch: i16,
-    /// Last offset and last sequence; none when only a marker of this epoch is known.
-    pub last_batch: Option<(i64, i32)>,
-    pub timestamp_ms: i64,
-    /// Of its last batch or marker.
-    pub last_offset: i64,
-}
-
 /// Fed with batches in order.
 #[derive(Debug, Default)]
 pub struct History {
     aborts: HashMap<i64, Vec<(i64, i64)>>,
     open: HashMap<i64, i64>,
-    producers: HashMap<i64, ProducerEnd>,
 }
 
 impl History {
@@ -42,20 +30,7 @@ impl History {
             return;
         }
         let id = header.producer_id;
-        let entry = self.producers.entry(id).or_insert(ProducerEnd {
-            epoch: header.producer_epoch,
-            last_batch: None,
-            timestamp_ms: header.max_timestamp,
-            last_offset: header.last_offset(),
-        });
-        if entry.epoch != header.producer_epoch {
-            entry.epoch = header.producer_epoch;
-            entry.last_batch = None;
-        }
-        entry.timestamp_ms = header.max_timestamp;
-        entry.last_offset = header.last_offset();
         if !header.is_control() {
-            entry.last_batch = Some((header.last_offset(), header.last_sequence()));
             if header.is_transactional() {
                 self.open.entry(id).or_insert(header.base_offset);
             }
@@ -106,15 +81,6 @@ impl History {
             first_offset,
             last_offset,
         })
-    }
-
-    /// Every producer, in no order.
-    pub fn producers(&self) -> impl Iterator<Item = (i64, ProducerEnd)> + '_ {
-        self.producers.iter().map(|(id, end)| (*id, *end))
-    }
-
-    pub fn producer(&self, id: i64) -> Option<ProducerEnd> {
-        self.producers.get(&id).copied()
     }
 }
 

@@ -18,6 +18,7 @@ mod history;
 mod index_check;
 mod key_index_check;
 mod last_words;
+mod producers;
 mod reader;
 mod side;
 mod transaction_index_check;
@@ -26,13 +27,15 @@ mod walk;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use history::{History, ProducerEnd, marker_of};
+pub use history::marker_of;
 pub use reader::{BatchPlace, Damage, PartitionFiles, PartitionReader, ReadError, SegmentName};
 
 use crate::dir::Dir;
 use crate::error::StorageError;
 use crate::key_index::KeyHasher;
+use history::History;
 use last_words::LastWords;
+use producers::Producers;
 
 /// Findings that are kept; behind them a proof is over.
 const MAX_VIOLATIONS: usize = 20;
@@ -310,6 +313,10 @@ impl std::fmt::Display for Damage {
 /// What a first look at OLD gives.
 struct FirstLook {
     history: History,
+    /// By the batches alone.
+    producers: Producers,
+    /// As the broker that opens OLD knows them.
+    known_producers: Producers,
     log_end_offset: i64,
     /// Base offset and newest timestamp of each segment.
     segments: Vec<(i64, i64)>,
@@ -380,6 +387,8 @@ fn read_history(
     let mut reader = reader_of(request, request.old, old);
     let mut first = FirstLook {
         history: History::default(),
+        producers: Producers::of_batches(),
+        known_producers: Producers::of_opening(request.old, old)?,
         has_legacy: false,
         log_end_offset: old.segments.last().map_or(0, |it| it.base_offset),
         segments: old
@@ -397,6 +406,8 @@ fn read_history(
                 .map_err(|error| ReadError::Damage(reader.damage_at(&place, &error)))?;
         }
         first.history.push(&header, marker);
+        first.producers.push(&header);
+        first.known_producers.push(&header);
         first.has_legacy |= place.is_legacy;
         if let Some((_, newest_ms)) = first.segments.get_mut(place.segment) {
             *newest_ms = header.max_timestamp.max(*newest_ms);

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use lastword_record::control::ControlRecordType;
 
-use super::history::{Abort, History};
+use super::history::Abort;
 use super::index_check::IndexCheck;
 use super::key_index_check::{Judged, KeyIndexCheck};
 use super::last_words::LastWords;
+use super::producers::{ProducerEnd, Producers};
 use super::reader::{BatchPlace, PartitionFiles, ReadError};
 use super::side::{Seen, Side};
 use super::transaction_index_check as transaction_index;
@@ -32,8 +33,8 @@ struct Walk<'a> {
     verified: &'a mut Verified,
     old: Side<'a>,
     new_files: &'a PartitionFiles,
-    /// What NEW says of its producers.
-    new_history: History,
+    /// What NEW says of its producers, to us and to Kafka.
+    new_producers: [Producers; 2],
     /// Transactions of NEW that have data and no marker yet: the first offset of the data.
     new_open: HashMap<i64, i64>,
     /// Transactions of NEW that were rolled back and have data, by marker.
@@ -74,7 +75,7 @@ pub fn walk(
         verified,
         old: side(request.old, old_files),
         new_files,
-        new_history: History::default(),
+        new_producers: [Producers::of_batches(), Producers::of_batches_by_kafka()],
         new_open: HashMap::new(),
         needed_aborts: BTreeMap::new(),
     };
@@ -238,8 +239,9 @@ impl Walk<'_> {
             self.verified
                 .violate(header.base_offset, Kind::Changed, message);
         }
-        let marker = new.records().first().and_then(|record| record.marker);
-        self.new_history.push(header, marker);
+        for producers in &mut self.new_producers {
+            producers.push(header);
+        }
         self.verified.new_records += new.records().len() as u64;
         true
     }
@@ -599,27 +601,44 @@ impl Walk<'_> {
         }
     }
 
+    /// The log of NEW must tell of each producer what that of OLD did, or what the broker knew that opened OLD, which may
+    /// be less: it has forgotten producers.
+    fn check_producers(&mut self) {
+        let rules = &self.request.rules;
+        let is_expired = |id: i64, end: &ProducerEnd| {
+            !self.first.history.is_open(id)
+                && rules.now_ms.saturating_sub(end.timestamp_ms) >= rules.producer_id_expiration_ms
+        };
+        let is_there = |id: i64, end: &ProducerEnd| {
+            let mut found = self.new_producers.iter().filter_map(|it| it.get(id));
+            found.any(|found| found.is_as(end))
+        };
+        let mut lost = Vec::new();
+        for (producer_id, end) in self.first.producers.iter() {
+            let by_batches = &self.new_producers[0];
+            let is_same = by_batches.get(producer_id).is_some_and(|it| it.is_as(&end));
+            if is_same || is_expired(producer_id, &end) || end.last_offset < self.log_start_offset {
+                continue;
+            }
+            let known = self.first.known_producers.get(producer_id);
+            if known.is_some_and(|it| !is_expired(producer_id, &it) && !is_there(producer_id, &it))
+            {
+                lost.push((producer_id, end.last_offset));
+            }
+        }
+        for (producer_id, offset) in lost {
+            let message = format!(
+                "producer {producer_id} is not expired, and its last batch is not as in OLD: a repetition would be \
+                 written twice"
+            );
+            self.verified.violate(offset, Kind::Producer, message);
+        }
+    }
+
     /// What can only be said when everything has gone by.
     fn check_ends(&mut self, old_segments: &[super::SegmentName]) -> Result<(), StorageError> {
         let (old, new) = (self.request.old, self.request.new);
-        for (producer_id, end) in self.first.history.producers() {
-            let rules = &self.request.rules;
-            let is_open = self.first.history.is_open(producer_id);
-            let is_expired = !is_open
-                && rules.now_ms.saturating_sub(end.timestamp_ms) >= rules.producer_id_expiration_ms;
-            let found = self.new_history.producer(producer_id);
-            let is_same = found.is_some_and(|found| {
-                (found.epoch, found.last_batch) == (end.epoch, end.last_batch)
-            });
-            let offset = end.last_offset;
-            if !is_expired && !is_same && offset >= self.log_start_offset {
-                let message = format!(
-                    "producer {producer_id} is not expired, and its last batch is not as in OLD: a repetition would be \
-                     written twice"
-                );
-                self.verified.violate(offset, Kind::Producer, message);
-            }
-        }
+        self.check_producers();
         let known = transaction_index::read_all(&*old.dir, &old.partition_dir, old_segments)?;
         let bad = transaction_index::check(
             &*new.dir,

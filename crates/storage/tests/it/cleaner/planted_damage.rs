@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lastword_record::{BatchBuilder, BatchHeader, crc32c};
-use lastword_storage::dir::{CrashModel, Dir, SimDir, read_file};
+use lastword_storage::dir::{CrashModel, Dir, DirEntry, SimDir, read_file};
 use lastword_storage::verify::{Kind, Verified};
 
 use super::scene::{Batch, Row, Scene, batches_in};
@@ -606,4 +606,90 @@ fn a_deleted_key_that_is_back_is_found() {
         .collect();
     assert_eq!(found, [(1, Kind::Resurrected)], "{verified:?}");
     assert_eq!(scene.verify(&old).violations[0].kind, Kind::TombstoneEarly);
+}
+
+/// Without the snapshots of producers, or with those of another log in their place.
+fn with_snapshots(dir: &SimDir, other: Option<&[u8]>) -> SimDir {
+    let dir = copy(dir);
+    for DirEntry { name, .. } in dir.list("t-0").unwrap() {
+        if name.ends_with(".snapshot") {
+            let path = format!("t-0/{name}");
+            dir.remove(&path).unwrap();
+            if let Some(bytes) = other {
+                write(&dir, &path, bytes);
+            }
+        }
+    }
+    dir
+}
+
+fn found(verified: &Verified) -> Vec<(i64, Kind)> {
+    let found = verified.violations.iter();
+    found.map(|it| (it.offset, it.kind)).collect()
+}
+
+#[test]
+fn an_emptied_marker_may_go_only_when_no_snapshot_knows_its_producer() {
+    let mut scene = Scene::new("C@0{p9} | a1@1 | b1@2");
+    scene.clean_at(0);
+    scene.write("| c1@3");
+    scene.clean_at(2 * super::scene::RETENTION_MS);
+    let old = copy(&scene.dir);
+    let headers = || scene.batches().into_iter().map(|batch| batch.header);
+    let emptied = headers().next().unwrap();
+    assert!(emptied.is_control() && emptied.record_count == 0);
+    let new = copy(&old);
+    without_batch(&new, 0, 0);
+    // Kafka pins it while it knows the producer, and passes over it when it has nothing but the log to read.
+    let verified = verify(&mut scene, &old, &new);
+    assert_eq!(found(&verified), [(0, Kind::Producer)], "{verified:?}");
+    let verified = verify(&mut scene, &with_snapshots(&old, None), &new);
+    assert!(verified.is_right(), "{verified:?}");
+    let verified = verify(&mut scene, &with_snapshots(&old, None), &old);
+    assert!(verified.is_right(), "{verified:?}");
+}
+
+#[test]
+fn a_marker_that_still_has_its_record_speaks_for_its_producer_without_a_snapshot() {
+    let mut scene = Scene::new("C@0{p9} | a1@1 | b1@2");
+    scene.clean_at(0);
+    let old = copy(&scene.dir);
+    let new = copy(&old);
+    without_batch(&new, 0, 0);
+    scene.set_clock(2 * super::scene::RETENTION_MS);
+    let verified = verify(&mut scene, &with_snapshots(&old, None), &new);
+    assert_eq!(found(&verified), [(0, Kind::Producer)], "{verified:?}");
+}
+
+#[test]
+fn a_producer_that_the_broker_has_forgotten_is_not_asked_for_by_an_older_batch_of_it() {
+    let mut scene = Scene::new("[a1@0]{p9 s0} b1@1 | a2@2 | c1@3");
+    let old = copy(&scene.dir);
+    let new = copy(&old);
+    without_batch(&new, 0, 0);
+    let verified = verify(&mut scene, &old, &new);
+    assert_eq!(found(&verified), [(0, Kind::Producer)], "{verified:?}");
+    let empty = read(&Scene::new("a1@0 |").dir, &segment(1, "snapshot"));
+    let verified = verify(&mut scene, &with_snapshots(&old, Some(&empty)), &new);
+    assert!(verified.is_right(), "{verified:?}");
+    // A snapshot that cannot be read says nothing: the log does.
+    let verified = verify(&mut scene, &with_snapshots(&old, Some(&empty[..4])), &new);
+    assert_eq!(verified.violations[0].offset, 0, "{verified:?}");
+    assert_eq!(verified.violations[0].kind, Kind::Producer, "{verified:?}");
+}
+
+#[test]
+fn a_producer_is_asked_for_by_its_batch_behind_a_snapshot_that_has_forgotten_it() {
+    let mut scene = Scene::new("[a1@0]{p9 s0} | a2@1 [d1@2]{p9 s1} | d2@3 | c1@4");
+    let old = copy(&scene.dir);
+    let empty = read(&Scene::new("a1@0 |").dir, &segment(1, "snapshot"));
+    let old = with_snapshots(&old, Some(&empty));
+    // The snapshot of the first roll only.
+    for base_offset in [3, 4] {
+        old.remove(&segment(base_offset, "snapshot")).unwrap();
+    }
+    let new = copy(&old);
+    without_batch(&new, 1, 2);
+    let verified = verify(&mut scene, &old, &new);
+    assert_eq!(found(&verified), [(2, Kind::Producer)], "{verified:?}");
 }
