@@ -189,7 +189,7 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("transaction.remove.expired.transaction.cleanup.interval.ms", Int, "3600000", POSITIVE, "How often expired transactional ids are looked for and removed."),
     entry("transaction.state.log.num.partitions", Int, "50", POSITIVE, "Partitions of __transaction_state, when it is created."),
     entry("transaction.state.log.segment.bytes", Int, "104857600", (1 << 20, INT_MAX), "Segment size of __transaction_state."),
-    entry("transaction.two.phase.commit.enable", Boolean, "false", ANY, "Whether producers may take part in two-phase commits, whose transactions do not time out."),
+    entry("transaction.two.phase.commit.enable", Boolean, "false", ANY, "Kept and shown, without effect: no client can ask for a two-phase commit yet (KIP-939)."),
     entry("transactional.id.expiration.ms", Int, "604800000", POSITIVE, "How long an idle transactional id is remembered."),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lastword_record::control::{EndTxnMarker, end_txn_marker};
 use lastword_record::{BatchSpec, CompressionType, RecordBatches, TimestampType};
 use lastword_storage::dir::{CrashModel, Dir, File, OperationKind};
 use lastword_storage::{Clock, Isolation, Log, LogConfig, SimDir};
@@ -214,6 +215,59 @@ fn a_converted_segment_keeps_its_time_of_change_and_goes_by_retention_like_befor
     assert_eq!(log.apply_retention(NOW_MS).expect("applied"), 0);
     log.update_config(config(4_000));
     assert_eq!(log.apply_retention(NOW_MS).expect("applied"), 1);
+}
+
+/// Three records of a producer in a transaction, which is rolled back in the fourth.
+fn rolled_back(base_offset: i64) -> Vec<u8> {
+    let producer = BatchSpec {
+        base_offset,
+        producer_id: 9,
+        producer_epoch: 0,
+        base_sequence: 0,
+        is_transactional: true,
+        ..BatchSpec::default()
+    };
+    let records = [("x", Some("1")), ("y", Some("2")), ("z", Some("3"))];
+    let marker = EndTxnMarker {
+        is_commit: false,
+        base_offset: base_offset + 3,
+        timestamp: NOW_MS,
+        leader_epoch: 0,
+        producer_id: 9,
+        producer_epoch: 0,
+        coordinator_epoch: 1,
+    };
+    let data = batch_at(producer, 1_000, &records);
+    [data, end_txn_marker(&marker).expect("a marker")].concat()
+}
+
+#[test]
+fn an_abort_behind_a_converted_segment_stays_in_its_index_once() {
+    let sealed = bytes_of(&[v1(0, "a", "0"), v1(1, "b", "1")]);
+    let entries = |scene: &Scene| {
+        let segments = scene.log().segments();
+        let entries = segments.iter().flat_map(|segment| {
+            let entries = segment.transaction_index().entries().expect("entries");
+            entries
+                .into_iter()
+                .map(|it| (it.first_offset, it.last_offset))
+        });
+        entries.collect::<Vec<(i64, i64)>>()
+    };
+    // The index is there, as Kafka left it when the log was sealed behind it.
+    let disk = Disk::new(&[
+        (0, sealed.clone()),
+        (2, rolled_back(2)),
+        (6, v2(6, "c", "6")),
+    ]);
+    let fields = [9, 2, 5, 6].map(i64::to_be_bytes).concat();
+    let index = [vec![0, 0], fields].concat();
+    disk.put("orders-0/00000000000000000002.txnindex", &index);
+    let disk = disk.recovery_point(7).stopped_in_order();
+    let scene = disk.opened();
+    assert_is_magic_2(&disk.dir);
+    assert_eq!(entries(&scene), [(2, 5)]);
+    assert_eq!(entries(&scene.reopened()), [(2, 5)]);
 }
 
 #[test]
