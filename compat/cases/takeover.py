@@ -1,8 +1,13 @@
 """A directory that real Kafka wrote, served by Lastword with the same topics, configs, records; and back again.
 
-Case 60 of the numbered ones, both ways. Lastword only.
+Case 60 of the numbered ones, both ways; and applications that go on there: Streams, Connect, a group. Lastword only.
 """
 
+import time
+
+from cases.connect import Lines, Worker, lines_in, position
+from cases.dump_log_segments import SUFFIXES, complaints, dump
+from cases.streams import BROKER, CLASSES, EOS, SHORT, App, Words, restored, wait_all_cleaned
 from harness.broker import copy_directory
 from harness.case import case, check, equal
 from harness.kcat import kcat, produce
@@ -95,3 +100,98 @@ def same_lines(found: list[str], wanted: list[str]) -> None:
     for number, (one, other) in enumerate(zip(found, wanted)):
         equal(one, other, f"record {number} (partition, offset, timestamp, key, value, headers)")
     equal(len(found), len(wanted), "records")
+
+
+PLAIN = "plain"
+COPIED = "copied"
+
+
+@case("takeover_of_running_applications", seconds=300, targets=("lastword",), is_long=True)
+def takeover_of_running_applications(context):
+    """Streams with exactly-once, Connect and a group work on Kafka, stop, and go on where they were on a copy."""
+    kafka = context.start_broker({**BROKER, "log.segment.delete.delay.ms": 0}, target="kafka")
+    words = Words(context, kafka)
+    app = App(context, kafka, "words", "words", EOS)
+    words.classify(CLASSES)
+    words.write(3)
+    first = app.run()
+    lines, sunk = Lines(context.folder / "lines.txt"), context.folder / "sunk.txt"
+    with kafka.connect() as connection:
+        connection.create_topic(COPIED)
+        connection.create_topic(PLAIN)
+    exactly_once = {"exactly.once.source.support": "enabled"}
+    worker = Worker(context, kafka, 1, exactly_once)
+    worker.rest("PUT", "/connectors/source/config", {
+        "connector.class": "FileStreamSource", "file": str(lines.path), "topic": COPIED, "tasks.max": "1",
+        "exactly.once.support": "required", "transaction.boundary": "poll"})
+    worker.rest("PUT", "/connectors/sink/config", {
+        "connector.class": "FileStreamSink", "file": str(sunk), "topics": COPIED, "tasks.max": "1",
+        "consumer.override.isolation.level": "read_committed", "consumer.override.auto.offset.reset": "earliest"})
+    for name in ("source", "sink"):
+        context.wait_until(lambda: worker.running(name, {worker.id}), f"{name} runs", 60, 0.2)
+    lines.append(1000)
+    context.wait_until(lambda: lines_in(sunk) == lines.written, "the sink has the lines", 60, 0.2)
+    context.wait_until(lambda: position(worker) == lines.path.stat().st_size, "the source offset is the end", 30, 0.2)
+    kcat(context, "-P", "-t", PLAIN, on=kafka, stdin="".join(f"{number}\n" for number in range(100)))
+    equal(read_group(context, kafka, 60), [str(number) for number in range(60)], "what the group read on Kafka")
+    words.reached(app, first)
+    first.end(30)
+    worker.child.terminate(60)
+    kafka.stop()
+
+    copy = context.folder / "copy"
+    copy_directory(kafka.data, copy)
+    lastword = context.start_broker({**BROKER, "log.cleaner.backoff.ms": 50}, data=copy)
+    words.broker = app.broker = lastword
+    # The group goes on behind what it committed, the application with its local state, Connect with its three topics.
+    equal(read_group(context, lastword, 40), [str(number) for number in range(60, 100)], "what the group read then")
+    second = app.run()
+    app.holds(dict(words.counts), second, store="words")
+    app.holds(words.per_class(), second, store="classes-of-words")
+    equal(second.said("AT"), [], "records processed again after the takeover")
+    worker = Worker(context, lastword, 2, exactly_once)
+    context.wait_until(lambda: sorted(worker.rest("GET", "/connectors")) == ["sink", "source"],
+                       "the worker knows both connectors", 60, 0.2)
+    for name in ("source", "sink"):
+        context.wait_until(lambda: worker.running(name, {worker.id}), f"{name} runs again", 60, 0.2)
+    words.classify({"work": "noun", "an": None})
+    words.write(2)
+    words.reached(app, second)
+    lines.append(500)
+    context.wait_until(lambda: lines_in(sunk) == lines.written, "the sink has the new lines, and no line twice", 60, 0.2)
+    committed = kcat(context, "-C", "-t", COPIED, "-e", "-q", "-o", "beginning", "-X",
+                     "isolation.level=read_committed", on=lastword).out.splitlines()
+    equal(committed, lines.written, "the lines in the topic")
+
+    # Cleaned by Lastword, the changelog that Kafka began gives the same state.
+    time.sleep(1.1)
+    words.write(1)
+    words.reached(app, second)
+    second.end(30)
+    worker.child.terminate(60)
+    changelog = app.changelog("words")
+    context.set_topic_configs(changelog, SHORT, on=lastword)
+    wait_all_cleaned(context, lastword, changelog, 3)
+    app.wipe()
+    third = app.run()
+    app.holds(dict(words.counts), third, store="words")
+    app.holds(words.per_class(), third, store="classes-of-words")
+    equal(third.said("AT"), [], "records processed again after the state was wiped")
+    check(restored(third, "words") >= len(words.counts), "the state did not come from the changelog")
+    third.end(30)
+    lastword.stop()
+
+    files = sorted(file for file in copy.rglob("*") if file.suffix in SUFFIXES and file.stat().st_size > 0
+                   and "__cluster_metadata-0" not in file.parts)
+    out = dump(context, files, ["--deep-iteration"])
+    trouble, batches = complaints(out), out.count("isvalid: true")
+    check(not trouble, f"{len(trouble)} complaints, the first: {' / '.join(trouble[:3])}")
+    check(batches > 100, f"only {batches} valid batches were seen")
+    context.note(f"{sum(words.counts.values())} words, {len(lines.written)} lines; {restored(third, 'words')} records "
+                 f"restored from the cleaned changelog; DumpLogSegments: {batches} batches in {len(files)} files")
+
+
+def read_group(context, broker, count: int) -> list[str]:
+    """So many records of the plain topic, read and committed by a group."""
+    return kcat(context, "-G", "plain-group", "-q", "-c", str(count), "-X", "auto.offset.reset=earliest",
+                PLAIN, on=broker).out.splitlines()

@@ -39,12 +39,13 @@ class Case:
     run: Callable
     seconds: float
     targets: tuple
+    is_long: bool = False
 
 
-def case(name: str, seconds: float = 60, targets: tuple = BOTH):
-    """Register a case. `seconds` is its limit, after which it has failed."""
+def case(name: str, seconds: float = 60, targets: tuple = BOTH, is_long: bool = False):
+    """Register a case. `seconds` is its limit, after which it has failed. A long one is left out of --fast."""
     def register(function):
-        CASES.append(Case(name, function, seconds, targets))
+        CASES.append(Case(name, function, seconds, targets, is_long))
         return function
     return register
 

@@ -128,12 +128,13 @@ def main() -> int:
     parser.add_argument("--target", choices=["lastword", "kafka", "both"], default="lastword")
     parser.add_argument("--only", action="append", default=[], metavar="NAME",
                         help="a case, or the beginning of the names of several")
-    parser.add_argument("--fast", action="store_true", help="smaller inputs, fewer rounds")
+    parser.add_argument("--fast", action="store_true", help="smaller inputs, fewer rounds, and no long cases but those of --only")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     arguments = parser.parse_args()
     load_cases()
     chosen = [case for case in CASES
-              if not arguments.only or any(case.name.startswith(only) for only in arguments.only)]
+              if any(case.name.startswith(only) for only in arguments.only)
+              or not arguments.only and not (arguments.fast and case.is_long)]
     if arguments.list:
         print("\n".join(case.name for case in chosen))
         return 0
