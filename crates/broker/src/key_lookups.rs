@@ -2,8 +2,7 @@
 //! between two of them.
 //!
 //! What is kept of a partition goes when nobody looks into it for five minutes, or when all of it together takes too much
-//! memory: then the least recently used goes first. A task sees to it while something is kept: the key indexes are open,
-//! and those of a topic that was deleted keep their place on the disk until they are closed.
+//! memory: then the least recently used goes first. A task sees to it while something is kept.
 //!
 //! Locks: `kept` for moments, then that of one partition's [`KeyLookup`] for a lookup. Blocks: callers are on the blocking
 //! pool.
@@ -23,7 +22,7 @@ use crate::partition::{Partition, PartitionTable};
 
 const IDLE: Duration = Duration::from_secs(300);
 /// What is kept of all partitions together.
-const KEPT_BYTES: u64 = 128 << 20;
+const KEPT_BYTES: u64 = 256 << 20;
 
 /// See the file header.
 pub struct KeyLookups {

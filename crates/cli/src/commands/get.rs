@@ -129,24 +129,20 @@ fn parse_key(typed: &str) -> Result<Vec<u8>> {
             .why(why.to_owned())
             .hint("TEXT, hex:6b6579 or json:\"text\"")
     };
-    let key = if let Some(digits) = typed.strip_prefix("hex:") {
+    if let Some(digits) = typed.strip_prefix("hex:") {
         let digits = digits.as_bytes();
         let digit = |digit: u8| char::from(digit).to_digit(16);
         let byte = |pair: &[u8]| Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8);
         let bytes: Option<Vec<u8>> = digits.chunks_exact(2).map(byte).collect();
         bytes
             .filter(|_| digits.len() % 2 == 0)
-            .ok_or_else(|| wrong("hex takes two digits for each byte"))?
+            .ok_or_else(|| wrong("hex takes two digits for each byte"))
     } else if let Some(text) = typed.strip_prefix("json:") {
         let text: String = serde_json::from_str(text)
             .map_err(|error| wrong(&format!("it is no JSON string: {error}")))?;
-        text.into_bytes()
+        Ok(text.into_bytes())
     } else {
-        typed.as_bytes().to_vec()
-    };
-    match key.is_empty() {
-        true => Err(wrong("the empty key cannot be asked for in a path")),
-        false => Ok(key),
+        Ok(typed.as_bytes().to_vec())
     }
 }
 
@@ -175,7 +171,9 @@ mod tests {
         assert_eq!(parse("AAPL"), Some(b"AAPL".to_vec()));
         assert_eq!(parse("hex:00fF"), Some(vec![0, 0xff]));
         assert_eq!(parse("json:\"a\\n\""), Some(b"a\n".to_vec()));
-        for typed in ["", "hex:0", "hex:zz", "json:a", "json:5"] {
+        assert_eq!(parse(""), Some(Vec::new()));
+        assert_eq!(parse("hex:"), Some(Vec::new()));
+        for typed in ["hex:0", "hex:zz", "json:a", "json:5"] {
             assert_eq!(parse(typed), None, "{typed}");
         }
     }

@@ -41,7 +41,12 @@ fn the_last_value_of_a_key_is_found_and_a_deleted_or_unknown_one_told_apart() {
         (0..3).filter(|partition| get("AAPL", &["--partition", &partition.to_string()]).code == 1);
     assert_eq!(elsewhere.count(), 2);
     get("AAPL", &["--partition", "7"]).fails(4);
-    get("", &[]).fails(2);
+    get("", &[]).fails(1);
+    broker
+        .run_with(&["produce", "prices", "-K:"], ":none\n")
+        .ok();
+    assert_eq!(get("", &[]).ok(), "none");
+    assert_eq!(get("hex:", &[]).ok(), "none");
     let said = broker
         .run(&["get", "nowhere", "a", "--http", &http])
         .fails(4);

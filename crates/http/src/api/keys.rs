@@ -20,20 +20,33 @@ use crate::extract::{Param, Query, Running, blocking};
 const LONGEST_KEY_BYTES: usize = 64 << 10;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
-    vec![Endpoint {
+    const PARTITION: (&str, &str) = ("partition", "looks in this one only, and not in all");
+    const ENCODING: (&str, &str) = (
+        "encoding",
+        "how the key is written in the path: text, unless said, or hex",
+    );
+    let endpoint = |path, summary, query, route| Endpoint {
         method: "GET",
-        path: "/v1/topics/{topic}/keys/{key}",
-        summary: "The last committed record of a key of a compacted topic.",
-        query: &[
-            (
-                "encoding",
-                "how the key is written in the path: text, unless said, or hex",
-            ),
-            ("partition", "looks in this one only, and not in all"),
-        ],
+        path,
+        summary,
+        query,
         answers: JSON,
-        route: get(look_up),
-    }]
+        route,
+    };
+    vec![
+        endpoint(
+            "/v1/topics/{topic}/keys/{key}",
+            "The last committed record of a key of a compacted topic.",
+            &[ENCODING, PARTITION],
+            get(look_up),
+        ),
+        endpoint(
+            "/v1/topics/{topic}/keys/",
+            "The same of the empty key.",
+            &[ENCODING, PARTITION],
+            get(look_up_empty),
+        ),
+    ]
 }
 
 #[derive(Deserialize)]
@@ -50,6 +63,14 @@ enum Encoding {
     #[default]
     Text,
     Hex,
+}
+
+async fn look_up_empty(
+    running: Running,
+    Param(topic): Param<String>,
+    options: Query<Options>,
+) -> Result<Json<Value>, HttpError> {
+    look_up(running, Param((topic, String::new())), options).await
 }
 
 async fn look_up(

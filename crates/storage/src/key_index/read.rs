@@ -199,23 +199,9 @@ impl KeyIndex {
         }
     }
 
-    /// Some of the entries, by their number, with one read; fewer at the end. Their checksum is not compared: whoever
-    /// asks has read them all before.
-    pub(crate) fn read_entries(
-        &self,
-        first: u32,
-        count: u32,
-        into: &mut Vec<Entry>,
-    ) -> Result<(), StorageError> {
-        into.clear();
-        let count = count.min(self.header.entry_count.saturating_sub(first));
-        let mut bytes = vec![0; count as usize * ENTRY_BYTES];
-        self.file
-            .read_exact_at(&mut bytes, self.entry_position(first))
-            .map_err(|error| read_failed(&self.path, self.header.base_offset, error))?;
-        let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
-        into.extend(entries.iter().map(|bytes| Entry::from_bytes(*bytes)));
-        Ok(())
+    /// Where the entries begin in the file.
+    pub(crate) fn entries_position(&self) -> u64 {
+        self.entry_position(0)
     }
 
     /// These of the keyed records, which are sorted by key and then by place. Their numbers count from 0.

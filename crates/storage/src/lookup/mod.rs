@@ -2,23 +2,27 @@
 //!
 //! ```text
 //! head      the keys of the active segment, read once, and what was appended since with every lookup
-//! sealed    newest to oldest: one block of a key index each; where the key is, one read of the log
+//! sealed    newest to oldest: is the key here? From memory; where it is, a block of 4 KiB of the key index, and one read of
+//!           64 KiB of the log
 //! ```
-//! [`KeyLookup`] is what one log has for it: for each sealed segment every 4096th hash of its key index, and every 32 KiB of
-//! its log a place, by which one read of 64 KiB is enough. Both come from one pass over the key index, at the first lookup in
-//! that segment, whose checksums are compared on the way; an index that is missing is built. The head's keys are given up
-//! when they become too many; then its segment is read.
+//! [`KeyLookup`] is what one log has for it: for each sealed segment a directory (`directory`) of its key index, and for every
+//! 32 KiB of its log a place, by which one read is enough. Both come from one pass over the key index, at the first lookup
+//! that comes to that segment, whose checksums are compared on the way; an index that is missing is built.
+//! [`LookupLimits`] bound the memory. Beyond them a lookup reads more: a block for each segment whose prints had to go, or
+//! the end of the head. No file stays open between two lookups.
 //!
 //! Invariants
 //! - What is found is the record with the highest offset below the LastStableOffset whose key is equal, byte for byte,
 //!   and which was not rolled back; a tombstone is found as one. Nothing below the LogStartOffset is found.
-//! - No answer comes from bytes whose checksum was not compared.
+//! - No answer comes from bytes whose checksum was not compared, then and now.
 //!
 //! No lock: the caller lets one lookup at a time use a `KeyLookup`. Not here: which partition has a key.
 
+mod directory;
 mod head_keys;
 mod segment_keys;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use lastword_record::{BatchHeader, Decompressor, Record, RecordBatch};
@@ -56,14 +60,50 @@ pub struct LookupRequest<'a> {
     pub max_decompressed_bytes: usize,
 }
 
+/// What may be kept of one log.
+#[derive(Clone, Copy, Debug)]
+pub struct LookupLimits {
+    /// Keys of the active segment, about: up to 65,536 more. They take 16 bytes each, and up to three times that while they
+    /// are put together.
+    pub head_keys: usize,
+    /// Prints of sealed segments, 3 bytes a record. What else is kept of a record takes a quarter of a byte and has no
+    /// bound.
+    pub print_bytes: u64,
+}
+
+impl Default for LookupLimits {
+    fn default() -> LookupLimits {
+        LookupLimits {
+            head_keys: 4 << 20,
+            print_bytes: 96 << 20,
+        }
+    }
+}
+
 /// What is kept of one log between lookups; see the file header.
-#[derive(Default)]
 pub struct KeyLookup {
+    limits: LookupLimits,
     head: HeadKeys,
-    sealed: Vec<(Weak<Segment>, SegmentKeys)>,
+    /// By base offset.
+    sealed: BTreeMap<i64, (Weak<Segment>, SegmentKeys)>,
+}
+
+impl Default for KeyLookup {
+    fn default() -> KeyLookup {
+        KeyLookup::new(LookupLimits::default())
+    }
 }
 
 impl KeyLookup {
+    /// Keeps nothing yet.
+    pub fn new(limits: LookupLimits) -> KeyLookup {
+        KeyLookup {
+            limits,
+            head: HeadKeys::new(limits.head_keys),
+            sealed: BTreeMap::new(),
+        }
+    }
+
     /// The last committed record of a key. Fails with [`StorageError::NotCompacted`] when the log has no key indexes.
     pub fn find(
         &mut self,
@@ -85,7 +125,7 @@ impl KeyLookup {
                 StorageError::Stale => {}
                 StorageError::CorruptKeyIndex { base_offset, .. } => {
                     tracing::warn!(%error, "a key index is damaged and is built again");
-                    self.sealed.clear();
+                    self.sealed.remove(&base_offset);
                     let segments = log.segments();
                     let damaged = segments.iter().find(|it| it.base_offset() == base_offset);
                     if let Some(segment) = damaged {
@@ -99,7 +139,7 @@ impl KeyLookup {
 
     /// Bytes of memory, about.
     pub fn memory_bytes(&self) -> u64 {
-        let sealed = self.sealed.iter().map(|(_, keys)| keys.memory_bytes());
+        let sealed = self.sealed.values().map(|(_, keys)| keys.memory_bytes());
         self.head.memory_bytes() + sealed.sum::<u64>()
     }
 
@@ -120,7 +160,7 @@ impl KeyLookup {
             decompressor: Decompressor::new(request.max_decompressed_bytes),
         };
         self.sealed
-            .retain(|(segment, _)| segment.strong_count() > 0);
+            .retain(|_, (segment, _)| segment.strong_count() > 0);
         let is_visible = |found: &FoundRecord| found.offset >= offsets.log_start_offset;
         if let Some(found) = self.head.find(set.active(), &mut search)? {
             return Ok(Some(found).filter(is_visible));
@@ -133,22 +173,42 @@ impl KeyLookup {
             if segment.base_offset() >= search.limit {
                 continue;
             }
-            let known = self.sealed.iter();
-            let mut known = known.filter(|(it, _)| Weak::as_ptr(it) == Arc::as_ptr(segment));
-            let found = match known.next() {
-                Some((_, keys)) => keys.find(segment, &mut search)?,
+            let base_offset = segment.base_offset();
+            let is_known = |(it, _): &(Weak<Segment>, _)| Weak::as_ptr(it) == Arc::as_ptr(segment);
+            let known = self.sealed.get(&base_offset).filter(|it| is_known(it));
+            let found = match known {
+                Some((_, keys)) => keys.find(segment, &mut search),
                 None => {
                     let keys = SegmentKeys::open(request.log, segment, &mut search)?;
-                    let found = keys.find(segment, &mut search)?;
-                    self.sealed.push((Arc::downgrade(segment), keys));
+                    let found = keys.find(segment, &mut search);
+                    let kept = (Arc::downgrade(segment), keys);
+                    self.sealed.insert(base_offset, kept);
+                    self.bound_prints();
                     found
                 }
             };
+            if matches!(found, Err(StorageError::Stale)) {
+                self.sealed.remove(&base_offset);
+            }
+            let found = found?;
             if found.is_some() {
                 return Ok(found.filter(is_visible));
             }
         }
         Ok(None)
+    }
+
+    /// The oldest segments lose theirs first: fewer keys are looked for behind them.
+    fn bound_prints(&mut self) {
+        let keys = self.sealed.values();
+        let mut bytes = keys.map(|(_, keys)| keys.print_bytes()).sum::<u64>();
+        for (_, keys) in self.sealed.values_mut() {
+            if bytes <= self.limits.print_bytes {
+                break;
+            }
+            bytes -= keys.print_bytes();
+            keys.let_go_of_prints();
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use lastword_storage::dir::{Dir, DirEntry, File, SimDir};
 
-type Hook = Arc<dyn Fn() + Send + Sync>;
+type Hook = Arc<dyn Fn(usize) + Send + Sync>;
 
 /// What runs, if anything does. It may replace itself, and may read from the directory.
 #[derive(Clone, Default)]
@@ -14,6 +14,11 @@ pub struct ReadHook(Arc<Mutex<Option<Hook>>>);
 
 impl ReadHook {
     pub fn set(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.set_for_bytes(move |_| hook());
+    }
+
+    /// The hook hears how many bytes will be read.
+    pub fn set_for_bytes(&self, hook: impl Fn(usize) + Send + Sync + 'static) {
         *self.0.lock().unwrap() = Some(Arc::new(hook));
     }
 
@@ -21,10 +26,10 @@ impl ReadHook {
         *self.0.lock().unwrap() = None;
     }
 
-    fn run(&self) {
+    fn run(&self, bytes: usize) {
         let hook = self.0.lock().unwrap().clone();
         if let Some(hook) = hook {
-            hook();
+            hook(bytes);
         }
     }
 }
@@ -91,7 +96,7 @@ impl Dir for HookedDir {
 
 impl File for HookedFile {
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.hook.run();
+        self.hook.run(buf.len());
         self.inner.read_at(buf, position)
     }
     fn write_all_at(&self, buf: &[u8], position: u64) -> io::Result<()> {

@@ -9,7 +9,7 @@ use lastword_storage::cleaner::key_hasher;
 use lastword_storage::clock::Clock;
 use lastword_storage::dir::{CrashModel, Dir, SimDir};
 use lastword_storage::log::{AppendOrigin, Log};
-use lastword_storage::lookup::{FoundRecord, KeyLookup, LookupRequest};
+use lastword_storage::lookup::{FoundRecord, KeyLookup, LookupLimits, LookupRequest};
 use lastword_storage::{StorageError, file_name};
 
 use super::hooked_dir::{HookedDir, ReadHook};
@@ -31,7 +31,13 @@ fn a_lookup_finds_what_a_consumer_of_everything_finds() {
     for seed in 0..40 {
         let mut model = Model::new(seed);
         let mut scene = Scene::with_config("", |config| config.segment_bytes = 2_000);
-        let mut lookup = KeyLookup::default();
+        // Of every second model nearly nothing is kept: then more is read, and the same is found.
+        let limits = [(4 << 20, 96 << 20), (5, 20)][(seed % 2) as usize];
+        let (head_keys, print_bytes) = limits;
+        let mut lookup = KeyLookup::new(LookupLimits {
+            head_keys,
+            print_bytes,
+        });
         for round in 0..5 {
             scene.write(&model.write());
             if round % 2 == 1 {
@@ -86,19 +92,26 @@ fn what_is_found_has_its_offset_time_and_headers_and_a_tombstone_is_told() {
     assert_eq!(look(&scene, "a").unwrap().offset, 7, "committed meanwhile");
 }
 
-const SEGMENTS: i64 = 2;
-const RECORDS: i64 = 40_000;
+const SEGMENTS: i64 = 30;
+const RECORDS: i64 = 4_000;
+const MOST_READ_BYTES: u64 = 64 << 10;
 
-/// A log of so many segments of different keys, and a head.
+/// Records of a batch: the batches are of about 5 KiB, 60 KiB or 120 KiB.
+fn batch_records(segment: i64) -> i64 {
+    [50, 500, 1_000][segment as usize % 3]
+}
+
+/// A log of so many segments of different keys, and a head of as many.
 fn large(dir: Arc<dyn Dir>) -> Arc<Log> {
     let manager = open(dir, &Clock::manual(0), &log_config());
     let log = manager
         .create(&topic_partition(), TopicId([7; 16]), log_config())
         .unwrap();
     for segment in 0..=SEGMENTS {
-        for base in (0..RECORDS).step_by(50) {
+        let count = batch_records(segment);
+        for base in (0..RECORDS).step_by(count as usize) {
             let mut builder = BatchBuilder::new(BatchSpec::default());
-            for delta in 0..50 {
+            for delta in 0..count {
                 let key = format!("key-{}", segment * RECORDS + base + delta);
                 builder.push(delta, 1, Some(key.as_bytes()), Some(&[b'v'; 80]), &[]);
             }
@@ -114,35 +127,154 @@ fn large(dir: Arc<dyn Dir>) -> Arc<Log> {
     log
 }
 
-#[test]
-fn a_lookup_takes_four_reads_at_most_wherever_the_key_is() {
+/// How many reads there were, and how large the largest was.
+#[derive(Clone, Default)]
+struct Reads {
+    count: Arc<AtomicU64>,
+    most_bytes: Arc<AtomicU64>,
+}
+
+impl Reads {
+    fn watch(&self, hook: &ReadHook) {
+        let reads = self.clone();
+        hook.set_for_bytes(move |bytes| {
+            reads.count.fetch_add(1, Ordering::SeqCst);
+            reads.most_bytes.fetch_max(bytes as u64, Ordering::SeqCst);
+        });
+    }
+
+    fn take(&self) -> u64 {
+        self.count.swap(0, Ordering::SeqCst)
+    }
+}
+
+fn watched() -> (Arc<dyn Dir>, Arc<Log>, ReadHook) {
     let hook = ReadHook::default();
     let dir: Arc<dyn Dir> = Arc::new(HookedDir {
         inner: SimDir::new(),
         hooks: vec![("t-0", hook.clone())],
     });
     let log = large(dir.clone());
+    (dir, log, hook)
+}
+
+#[test]
+fn a_lookup_takes_four_reads_of_64_kib_at_most_wherever_the_key_is() {
+    let (dir, log, hook) = watched();
     let mut lookup = KeyLookup::default();
     find(&mut lookup, &*dir, &log, "to know the segments");
-    let reads = Arc::new(AtomicU64::new(0));
-    let counter = reads.clone();
-    hook.set(move || {
-        counter.fetch_add(1, Ordering::SeqCst);
-    });
-    let mut most = [0; 3];
-    for number in (0..(SEGMENTS + 1) * RECORDS).step_by(977) {
-        reads.store(0, Ordering::SeqCst);
+    let reads = Reads::default();
+    reads.watch(&hook);
+    // A block of the index, and the batch.
+    let usual = [2, 2, 3];
+    let (mut most, mut by_chance) = (0, 0);
+    for number in (0..(SEGMENTS + 1) * RECORDS).step_by(97) {
         let found = find(&mut lookup, &*dir, &log, &format!("key-{number}")).unwrap();
         assert_eq!(found.offset, number);
-        let segment = (number / RECORDS) as usize;
-        most[segment] = reads.load(Ordering::SeqCst).max(most[segment]);
+        let segment = number / RECORDS;
+        let count = reads.take();
+        if segment == SEGMENTS {
+            assert_eq!(count, 1, "the keys of the head are in memory");
+        } else {
+            most = most.max(count);
+            by_chance += count - usual[segment as usize % 3];
+        }
     }
-    // One block of each index from the newest on, and the batch; the head's keys are in memory.
-    assert_eq!(most, [3, 2, 1]);
-    reads.store(0, Ordering::SeqCst);
+    assert!(most <= 4);
+    assert!(reads.most_bytes.load(Ordering::SeqCst) <= MOST_READ_BYTES);
+    for number in 0..1_000 {
+        let key = format!("nowhere-{number}");
+        assert_eq!(find(&mut lookup, &*dir, &log, &key), None);
+    }
+    by_chance += reads.take();
+    // Of a hash that is not there one in a million looks as if it were; here 0.05 are to be expected.
+    assert!(by_chance < 4);
+    assert!(reads.most_bytes.load(Ordering::SeqCst) <= MOST_READ_BYTES);
     assert_eq!(find(&mut lookup, &*dir, &log, "nowhere"), None);
-    assert_eq!(reads.load(Ordering::SeqCst), 2);
-    assert!(lookup.memory_bytes() < 8 << 20, "{}", lookup.memory_bytes());
+    assert_eq!(
+        reads.take(),
+        0,
+        "a key that is not there is told from memory"
+    );
+    let records = ((SEGMENTS + 1) * RECORDS) as u64;
+    assert!(lookup.memory_bytes() < records * 4 + RECORDS as u64 * 16);
+}
+
+#[test]
+fn with_little_memory_a_lookup_takes_a_small_read_for_each_newer_segment() {
+    let (dir, log, hook) = watched();
+    let mut lookup = KeyLookup::new(LookupLimits {
+        head_keys: 1,
+        print_bytes: 0,
+    });
+    find(&mut lookup, &*dir, &log, "to know the segments");
+    let reads = Reads::default();
+    reads.watch(&hook);
+    let found = find(&mut lookup, &*dir, &log, "key-1").unwrap();
+    assert_eq!(found.offset, 1);
+    // The head is read, two blocks where the keys that come into question lie across their border, and the batch.
+    let most = 2 + 2 * SEGMENTS as u64 + 2;
+    assert!((SEGMENTS as u64..most).contains(&reads.take()));
+    let head_bytes = RECORDS as u64 * 16;
+    assert!(lookup.memory_bytes() < (SEGMENTS * RECORDS) as u64 / 2 + head_bytes);
+}
+
+fn key_index_path(base_offset: i64) -> String {
+    file_name::segment_path("t-0", base_offset, file_name::SegmentFile::KeyIndex, "")
+}
+
+#[test]
+fn what_is_kept_never_gives_a_wrong_answer_when_the_key_index_changes_under_it() {
+    let scene = Scene::new("a1@0 b1@1 a2@2 | A: c1@3");
+    let expected = [("a", Some(2)), ("b", Some(1)), ("c", Some(3)), ("d", None)];
+    let check = |lookup: &mut KeyLookup, what: &str| {
+        for (key, offset) in expected {
+            let found = find(lookup, &*scene.dir, &scene.log, key);
+            assert_eq!(found.map(|it| it.offset), offset, "{what}: {key}");
+        }
+    };
+    let mut lookup = KeyLookup::default();
+    check(&mut lookup, "whole");
+    let path = key_index_path(0);
+    let size = scene.dir.open(&path).unwrap().len().unwrap();
+    for position in 0..size {
+        let file = scene.dir.open(&path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, position).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x41], position).unwrap();
+        check(&mut lookup, &format!("byte {position}, known before"));
+        check(&mut KeyLookup::default(), &format!("byte {position}"));
+        // Without prints every key of a bucket is looked at, the damaged ones too.
+        let little = LookupLimits {
+            head_keys: 0,
+            print_bytes: 0,
+        };
+        check(&mut KeyLookup::new(little), &format!("byte {position}"));
+    }
+    for cut in 0..size {
+        scene.dir.open(&path).unwrap().truncate(cut).unwrap();
+        check(&mut lookup, &format!("cut at {cut}"));
+    }
+    scene.dir.remove(&path).unwrap();
+    check(&mut lookup, "gone");
+}
+
+#[test]
+fn an_empty_key_is_a_key() {
+    let scene = Scene::new("a1@0");
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    builder.push(0, 1, Some(b""), Some(b"empty"), &[]);
+    let mut bytes = Vec::new();
+    builder.finish(&mut bytes).unwrap();
+    let mut lookup = KeyLookup::default();
+    assert_eq!(find(&mut lookup, &*scene.dir, &scene.log, ""), None);
+    scene.log.append(&bytes, AppendOrigin::Client, 0).unwrap();
+    scene.log.sync().unwrap();
+    for _ in 0..2 {
+        let found = find(&mut lookup, &*scene.dir, &scene.log, "").unwrap();
+        assert_eq!((found.offset, found.value), (1, Some(b"empty".to_vec())));
+        scene.log.roll().unwrap();
+    }
 }
 
 #[test]
@@ -150,7 +282,7 @@ fn a_damaged_key_index_is_built_again_and_a_topic_that_is_not_compacted_refused(
     let scene = Scene::new("a1@0 b1@1 | A: c1@2");
     let mut lookup = KeyLookup::default();
     scene.cleaner.dry_run(&topic_partition()).unwrap();
-    let path = file_name::segment_path("t-0", 0, file_name::SegmentFile::KeyIndex, "");
+    let path = key_index_path(0);
     let file = scene.dir.open(&path).unwrap();
     let end = file.len().unwrap();
     file.write_all_at(&[0xff], end - 9).unwrap();
