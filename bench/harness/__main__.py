@@ -82,7 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--works", default="all", help="which works, by name (default: all of them)")
     parser.add_argument("--points", default=works.DEFAULT_POINTS, help="the curve's points in millions of keys")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full input (default 1.0)")
-    parser.add_argument("--target", choices=("both", "kafka", "lastword"), default="both")
+    parser.add_argument("--target", choices=("both", "others", *work.OTHERS, "lastword"), default="both")
     parser.add_argument("--repeat", type=int, default=1, help="runs of each work; the median is shown")
     parser.add_argument(
         "--kafka-limit-seconds", type=float, default=1200, help="give up a cleaning of Kafka's after this and show '> N'"
@@ -97,7 +97,8 @@ def _options() -> argparse.Namespace:
         parser.error(str(error))
     if not 0 < options.scale <= 4 or options.repeat < 1 or options.kafka_limit_seconds <= 0 or min(points) <= 0:
         parser.error("--scale is in (0, 4], --repeat at least 1, the limit and the points more than 0")
-    options.target = ["kafka", "lastword"] if options.target == "both" else [options.target]
+    targets = {"both": [*work.OTHERS, "lastword"], "others": [*work.OTHERS]}
+    options.target = targets.get(options.target, [options.target])
     if options.estimate:
         _say_estimate(options)
         sys.exit(0)
@@ -117,7 +118,7 @@ def _say_estimate(options: argparse.Namespace) -> None:
 
 def _clear_leftovers() -> None:
     for name in os.listdir(brokers.WORK):
-        if name.startswith(("kafka-", "lastword-", "limit")):
+        if name.startswith(("kafka-", "lastword-", "nats-", "limit")):
             shutil.rmtree(os.path.join(brokers.WORK, name), ignore_errors=True)
 
 

@@ -75,7 +75,7 @@ def lastword_binary() -> str:
 class Broker:
     """One running broker. `settings` are server.properties names and apply to both kinds."""
 
-    def __init__(self, kind: str, name: str, settings: dict[str, str]):
+    def __init__(self, kind: str, name: str, settings: dict[str, str], http: bool = False):
         self.kind = kind
         self.home = os.path.join(WORK, f"{kind}-{name}")
         shutil.rmtree(self.home, ignore_errors=True)
@@ -84,6 +84,7 @@ class Broker:
         self.log_path = os.path.join(self.home, "broker.log")
         self.settings = settings
         self.port = free_port()
+        self.http = f"127.0.0.1:{free_port()}" if http else "off"
         self.child = None
         if kind == "kafka":
             self._format()
@@ -122,8 +123,7 @@ class Broker:
         if self.kind == "kafka":
             properties = os.path.join(self.home, "server.properties")
             return java("kafka.Kafka", properties, jvm=KAFKA_JVM, log4j="log4j2.properties")
-        command = [self.binary, "serve", "--data", self.data, "--listen", self.address,
-                   "--http", "off"]
+        command = [self.binary, "serve", "--data", self.data, "--listen", self.address, "--http", self.http]
         for name, value in self.settings.items():
             command += ["--set", f"{name}={value}"]
         return command

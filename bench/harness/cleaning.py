@@ -65,7 +65,7 @@ def setting(scale: float, threads: int = 1) -> str:
     )
 
 
-def start(kind: str, name: str, scale: float, threads: int = 1) -> Broker:
+def start(kind: str, name: str, scale: float, threads: int = 1, http: bool = False) -> Broker:
     broker = Broker(
         kind,
         name,
@@ -75,6 +75,7 @@ def start(kind: str, name: str, scale: float, threads: int = 1) -> Broker:
             # Both look for work ten times a second, so that the wait before a cleaning is not the figure.
             "log.cleaner.backoff.ms": "100",
         },
+        http,
     )
     try:
         broker.start()
@@ -188,16 +189,17 @@ def let_loose(broker: Broker, limit_seconds: float, partitions: int = 1, configs
     return figures
 
 
-def drain(broker: Broker, source: Input) -> dict[str, float]:
+def drain(broker: Broker, source: Input, topic: str = TOPIC) -> dict[str, float]:
     """Reads everything back and compares it with the generator; a log that is not its fold is a failure."""
     clean = first_dirty_offsets(broker)
     below = ",".join(str(clean.get(partition, 0)) for partition in range(source.partitions))
-    command = java("Drain", broker.address, TOPIC, source.stream, str(source.value_bytes), below)
+    command = java("Drain", broker.address, topic, source.stream, str(source.value_bytes), below)
     drained = json.loads(process.call(command, 1800))
     if drained["wrong_keys"] or drained["out_of_order"]:
         raise Failed(f"{broker.kind}: the cleaned log is not the fold of its input: {drained}")
     return {
         "records_after": drained["records"],
+        "live_mb": drained["keys"] * (16 + source.value_bytes) / 1e6,
         "duplicates_after": drained["duplicates"],
         "restore_s": drained["seconds"],
         "restore_mb": drained["fetched_bytes"] / 1e6,

@@ -1,6 +1,6 @@
 """What the cleaner is to reach, beside what was measured: one line a goal, for the works that have been run."""
 
-from .metrics import figure
+from .metrics import COLUMNS, figure
 
 
 def goals(results: dict) -> list[tuple[str, str, str, str]]:
@@ -35,6 +35,10 @@ def goals(results: dict) -> list[tuple[str, str, str, str]]:
     kept, living = _get(results, "hot", "kept_segments"), _get(results, "hot", "live_segments")
     what = f"hot, second round: segments that keep their inode, of {living or 0:.0f} without a dead record"
     add("hot", what, "all", kept, kept == living)
+    for column, goal, reached in (("state", "at most 1.1", 1.1), ("lastword", "-", 9), ("kafka", "-", 9)):
+        fetched = _get(results, "state", "restore_per_live", column)
+        what = f"restore with a head: bytes fetched per live byte, {COLUMNS[column]}"
+        add("state", what, goal, fetched, (fetched or 9) <= reached)
     limit = _get(results, "C", "limit_ratio")
     add("C", "C: cleaning / cp and fsync of what survived", "at most 1.5x", limit, (limit or 9) <= 1.5, "x")
     return rows

@@ -1,10 +1,14 @@
 """What a figure is called, its unit and which way is better: the tables are made from this list, in this order."""
 
+from .work import OTHERS
+
 COLUMNS = {
     "kafka": "Kafka 4.3.0",
+    "nats": "NATS JetStream KV 2.15.2",
     "apart": "Lastword, re-batching off",
     "lastword": "Lastword",
     "nothing": "Lastword, from nothing",
+    "state": "Lastword, TOPIC@state",
 }
 
 # name -> (what it says, unit, "lower" or "higher" is better, or "" when it is only information)
@@ -38,8 +42,14 @@ METRICS = {
     "head_after_mb": ("active segment, which is never cleaned", "MB", ""),
     "records_after": ("records after", "", ""),
     "duplicates_after": ("keys that occur again in the cleaned part", "", "lower"),
+    "log_mb": ("log, tail and head", "MB", ""),
     "restore_s": ("read back from the start after cleaning (E)", "s", "lower"),
     "restore_mb": ("bytes that this consumer fetched (E)", "MB", "lower"),
+    "restore_first_s": ("of these the first one", "s", "lower"),
+    "restore_records": ("records that this consumer was given (E)", "", "lower"),
+    "live_mb": ("keys and values of the live records", "MB", ""),
+    "restore_per_live": ("bytes fetched per live byte", "", "lower"),
+    "restore_cpu_s": ("CPU of the broker for one restore", "s", "lower"),
     "restore_batches": ("batches in the log (E)", "", "lower"),
     "dumped_batches": ("batches of the cleaned part that DumpLogSegments finds valid", "", ""),
     "fill_s": ("writing the input, acks=all", "s", "lower"),
@@ -59,6 +69,20 @@ METRICS = {
     "stop_1000_s": ("clean stop with 1,000 partitions", "s", "lower"),
     "start_1000_s": ("start to 1,000 led partitions", "s", "lower"),
     "rss_1000_mib": ("resident when idle, 1,000 partitions", "MiB", "lower"),
+    "lookup_fill_s": ("writing the input, each record acknowledged", "s", "lower"),
+    "lookup_disk_mb": ("on disk", "MB", "lower"),
+    "lookup_first_ms": ("the first lookup of all", "ms", "lower"),
+    "lookup_p50_us": ("keys that are there, one client: p50", "us", "lower"),
+    "lookup_p99_us": ("keys that are there, one client: p99", "us", "lower"),
+    "lookup_p999_us": ("keys that are there, one client: p99.9", "us", "lower"),
+    "lookup_absent_p50_us": ("keys that are not there, one client: p50", "us", "lower"),
+    "lookup_absent_p99_us": ("keys that are not there, one client: p99", "us", "lower"),
+    "lookup_many_p50_us": ("keys that are there, eight clients: p50", "us", "lower"),
+    "lookup_many_p99_us": ("keys that are there, eight clients: p99", "us", "lower"),
+    "lookup_reads": ("reads of files per lookup of a key that is there", "", ""),
+    "lookup_read_kib": ("what they read", "KiB", ""),
+    "lookup_absent_reads": ("reads of files per lookup of a key that is not there", "", ""),
+    "lookup_rss_mib": ("resident memory after the lookups", "MiB", "lower"),
     "commit_records_s": ("offsets committed per second, 32 connections", "1/s", "higher"),
     "load_before_s": ("loading, not cleaned, by the broker's own log", "s", "lower"),
     "load_before_records": ("records loaded", "", ""),
@@ -93,6 +117,11 @@ def figure(value: float | None, unit: str) -> str:
     if value >= 1000 or (unit == "" and value == int(value)):
         return f"{value:,.0f}"
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def other(columns) -> str | None:
+    """The column that Lastword is compared with."""
+    return next((column for column in OTHERS if column in columns), None)
 
 
 def verdict(kafka: float | None, lastword: float | None, better: str) -> str:

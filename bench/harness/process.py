@@ -131,4 +131,4 @@ def io_bytes(pid: int) -> dict[str, int]:
     """Bytes through read and write calls (page cache included), from /proc/PID/io."""
     with open(f"/proc/{pid}/io", encoding="ascii") as io:
         found = dict(line.strip().split(": ") for line in io)
-    return {"read": int(found["rchar"]), "written": int(found["wchar"])}
+    return {"read": int(found["rchar"]), "written": int(found["wchar"]), "reads": int(found["syscr"])}

@@ -9,12 +9,12 @@ import time
 from . import svg
 from .brokers import ROOT, WORK
 from .goals import goals
-from .metrics import COLUMNS, METRICS, figure, verdict
+from .metrics import COLUMNS, METRICS, figure, other, verdict
 
 BEGIN = "<!-- results: written by bench/run --write -->"
 END = "<!-- end of results -->"
 CURVE = "benchmark-curve.svg"
-ORDER = ("A", "A2", "B", "C", "C2", "D", "hot", "spread", "curve", "restore", "latency", "F", "G", "H", "I", "offsets", "offsets_once")
+ORDER = ("A", "A2", "B", "C", "C2", "D", "hot", "spread", "curve", "restore", "state", "lookup", "latency", "F", "G", "H", "I", "offsets", "offsets_once")
 
 
 def _rank(work: str) -> tuple:
@@ -39,7 +39,7 @@ def header(entry: dict) -> list[str]:
     found = []
     for column in entry["columns"]:
         found.append(COLUMNS[column])
-        if column != "kafka" and "kafka" in entry["columns"]:
+        if other(entry["columns"]) not in (column, None):
             found.append("is")
     return found
 
@@ -47,18 +47,19 @@ def header(entry: dict) -> list[str]:
 def rows(entry: dict):
     """One row a figure: what it is, then the cells of `header`."""
     columns = entry["columns"]
+    beside = other(columns)
     for name, (what, unit, better) in METRICS.items():
         if not any(name in figures or (name == "clean_wall_s" and "clean_over_s" in figures) for figures in columns.values()):
             continue
         cells = [f"{what} ({unit})" if unit else what]
         for column, figures in columns.items():
             cells.append(_cell(entry, column, name, unit))
-            if column != "kafka" and "kafka" in columns:
-                kafka = columns["kafka"].get(name)
-                is_floor = name == "clean_wall_s" and "clean_over_s" in columns["kafka"]
+            if beside not in (column, None):
+                theirs = columns[beside].get(name)
+                is_floor = name == "clean_wall_s" and "clean_over_s" in columns[beside]
                 if is_floor:
-                    kafka = columns["kafka"]["clean_over_s"]
-                better_by = verdict(kafka, figures.get(name), better)
+                    theirs = columns[beside]["clean_over_s"]
+                better_by = verdict(theirs, figures.get(name), better)
                 cells.append(f"over {better_by}" if is_floor and better_by.endswith("better") else better_by)
         yield cells
 
@@ -89,20 +90,20 @@ def _about(entry: dict) -> str:
     return f"{entry['date']}; scale {entry['scale']:g}; {runs}; {entry['versions']}; {entry['machine']}."
 
 
-def markdown(results: dict) -> str:
-    lines = [BEGIN, ""]
-    reached = goals(results)
-    if reached:
-        lines += ["### Goals", "", "| | goal | measured | reached |", "| --- | --- | ---: | --- |"]
-        lines += [f"| {' | '.join(row)} |" for row in reached] + [""]
+def markdown(results: dict, before: str = "") -> str:
+    """The section of results. Works that `before` shows and that were not measured here stay as they are."""
+    sections = {found[1]: found[0] for found in re.finditer(r"^### (\w+)\. .*?(?=^### |\Z)", before, flags=re.DOTALL | re.MULTILINE)}
     curve = {work: entry for work, entry in results.items() if work.startswith("curve-")}
     rest = {work: entry for work, entry in results.items() if work not in curve}
+    sections |= {work: "\n".join(_section(work, entry)) + "\n" for work, entry in rest.items()}
     if curve:
-        rest["curve"] = curve
-    for work, entry in sorted(rest.items(), key=lambda it: _rank(it[0])):
-        lines += _curve_section(curve) if work == "curve" else _section(work, entry)
-    lines.append(END)
-    return "\n".join(lines)
+        sections["curve"] = "\n".join(_curve_section(curve)) + "\n"
+    text = f"{BEGIN}\n\n"
+    reached = goals(results)
+    if reached:
+        lines = ["### Goals", "", "| | goal | measured | reached |", "| --- | --- | ---: | --- |"]
+        text += "\n".join(lines + [f"| {' | '.join(row)} |" for row in reached] + ["", ""])
+    return text + "".join(sections[work] for work in sorted(sections, key=_rank)) + END
 
 
 def _section(work: str, entry: dict) -> list[str]:
@@ -185,11 +186,12 @@ def write_page(results: dict) -> str:
             text = page.read()
     except FileNotFoundError:
         text = "# Benchmarks\n\nHow to run them and what is held equal: [bench/README.md](../bench/README.md).\n\n## Results\n"
-    section = markdown(results)
     if BEGIN in text and END in text:
-        text = re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: section, text, flags=re.DOTALL)
+        head, rest = text.split(BEGIN, 1)
+        before, tail = rest.split(END, 1)
+        text = head + markdown(results, before) + tail
     else:
-        text = text.rstrip("\n") + "\n\n" + section + "\n"
+        text = text.rstrip("\n") + "\n\n" + markdown(results) + "\n"
     with open(path, "w", encoding="utf-8") as page:
         page.write(text)
     return path

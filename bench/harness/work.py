@@ -20,6 +20,10 @@ class Work:
     run: Callable[[str, Options], dict[str, float]]
 
 
+# What Lastword is measured beside.
+OTHERS = ("kafka", "nats")
+
+
 def kind(column: str) -> str:
     """The broker that a column is measured on."""
-    return "kafka" if column == "kafka" else "lastword"
+    return column if column in OTHERS else "lastword"

@@ -1,6 +1,6 @@
 """All works, in the order in which they run and are shown."""
 
-from . import work_clean, work_curve, work_latency, work_offsets, work_restore, work_rounds, work_start, work_wire
+from . import work_clean, work_curve, work_latency, work_lookup, work_offsets, work_restore, work_rounds, work_start, work_state, work_wire
 from .work import Work
 
 DEFAULT_POINTS = "1,5,20,50"
@@ -12,6 +12,8 @@ def all_works(points: list[float]) -> dict[str, Work]:
         *work_rounds.works(),
         *work_curve.works(points),
         *work_restore.works(),
+        *work_state.works(),
+        *work_lookup.works(),
         *work_latency.works(),
         *work_wire.works(),
         *work_start.works(),
