@@ -273,7 +273,8 @@ async fn the_openapi_document_names_every_endpoint_and_each_answers() {
         }
         let answer = running.get(&filled).await;
         assert!(
-            answer.status < 500 && answer.status != 404 && answer.status != 405,
+            answer.status < 500 && ![404, 405].contains(&answer.status)
+                || answer.body.contains("NO_SUCH_KEY"),
             "{path}: {answer:?}"
         );
     }

@@ -34,8 +34,8 @@ impl ReadHook {
     }
 }
 
-pub struct HookedDir {
-    pub inner: SimDir,
+pub struct HookedDir<D = SimDir> {
+    pub inner: D,
     /// The partitions' directories, with the hook of each.
     pub hooks: Vec<(&'static str, ReadHook)>,
 }
@@ -45,7 +45,7 @@ struct HookedFile {
     hook: ReadHook,
 }
 
-impl HookedDir {
+impl<D> HookedDir<D> {
     fn wrap(&self, path: &str, file: Arc<dyn File>) -> Arc<dyn File> {
         let hook = self.hooks.iter().find(|(dir, _)| path.starts_with(dir));
         match hook {
@@ -58,7 +58,7 @@ impl HookedDir {
     }
 }
 
-impl Dir for HookedDir {
+impl<D: Dir> Dir for HookedDir<D> {
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
         Ok(self.wrap(path, self.inner.create(path)?))
     }

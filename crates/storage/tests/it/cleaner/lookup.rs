@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lastword_record::{BatchBuilder, BatchSpec, TopicId};
 use lastword_storage::cleaner::key_hasher;
 use lastword_storage::clock::Clock;
-use lastword_storage::dir::{CrashModel, Dir, SimDir};
+use lastword_storage::dir::{CrashModel, Dir, FsDir, SimDir};
 use lastword_storage::log::{AppendOrigin, Log};
 use lastword_storage::lookup::{FoundRecord, KeyLookup, LookupLimits, LookupRequest};
 use lastword_storage::{StorageError, file_name};
@@ -198,6 +198,91 @@ fn a_lookup_takes_four_reads_of_64_kib_at_most_wherever_the_key_is() {
     );
     let records = ((SEGMENTS + 1) * RECORDS) as u64;
     assert!(lookup.memory_bytes() < records * 4 + RECORDS as u64 * 16);
+}
+
+/// Work C of the benchmarks: `cargo test --release -p lastword-storage --test it twenty_million -- --ignored --nocapture`.
+#[test]
+#[ignore = "writes 2 GB"]
+fn a_lookup_in_twenty_million_records_takes_four_reads_of_64_kib_at_most() {
+    const RECORDS: u64 = 20_000_000;
+    let place = tempfile::tempdir().unwrap();
+    let hook = ReadHook::default();
+    let dir: Arc<dyn Dir> = Arc::new(HookedDir {
+        inner: FsDir::open(place.path()).unwrap(),
+        hooks: vec![("t-0", hook.clone())],
+    });
+    let mut config = log_config();
+    config.segment_bytes = 64 << 20;
+    let manager = open(dir.clone(), &Clock::manual(0), &config);
+    let log = manager
+        .create(&topic_partition(), TopicId([7; 16]), config)
+        .unwrap();
+    let mut last = vec![-1; RECORDS as usize];
+    let mut builder = BatchBuilder::new(BatchSpec::default());
+    let mut delta = 0;
+    for offset in 0..RECORDS {
+        let key = splitmix64(offset) % RECORDS;
+        last[key as usize] = offset as i64;
+        let value = format!("{:060}", offset);
+        builder.push(
+            delta,
+            1,
+            Some(format!("user-{key:011}").as_bytes()),
+            Some(value.as_bytes()),
+            &[],
+        );
+        delta += 1;
+        if builder.estimated_bytes() > 128_000 || offset + 1 == RECORDS {
+            let mut bytes = Vec::new();
+            builder.finish(&mut bytes).unwrap();
+            builder.reset(BatchSpec::default());
+            log.append(&bytes, AppendOrigin::Client, 0).unwrap();
+            delta = 0;
+        }
+    }
+    log.sync().unwrap();
+    let mut lookup = KeyLookup::default();
+    let begin = std::time::Instant::now();
+    find(&mut lookup, &*dir, &log, "to know the segments");
+    println!(
+        "{} segments; the first lookup builds and reads all key indexes: {:.1?}; kept: {} MB",
+        log.segments().len(),
+        begin.elapsed(),
+        lookup.memory_bytes() / 1_000_000
+    );
+    let mut again = KeyLookup::default();
+    let begin = std::time::Instant::now();
+    find(&mut again, &*dir, &log, "to know the segments");
+    println!(
+        "the first lookup reads all key indexes: {:.1?}",
+        begin.elapsed()
+    );
+    let reads = Reads::default();
+    reads.watch(&hook);
+    let mut by_count = std::collections::BTreeMap::new();
+    let mut times = Vec::new();
+    for number in 0..200_000 {
+        let key = splitmix64(number ^ 0xffff_0000_0000) % RECORDS;
+        let begin = std::time::Instant::now();
+        let found = find(&mut lookup, &*dir, &log, &format!("user-{key:011}"));
+        times.push(begin.elapsed());
+        let offset = found.map_or(-1, |found| found.offset);
+        assert_eq!(offset, last[key as usize], "key {key}");
+        *by_count.entry((offset >= 0, reads.take())).or_insert(0) += 1;
+    }
+    times.sort();
+    println!("(is there, reads): lookups {by_count:?}");
+    println!("half in {:?}, 99 % in {:?}", times[100_000], times[198_000]);
+    let most = by_count.keys().map(|(_, count)| *count).max();
+    assert!(most <= Some(4));
+    assert!(reads.most_bytes.load(Ordering::SeqCst) <= MOST_READ_BYTES);
+}
+
+fn splitmix64(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ mixed >> 31
 }
 
 #[test]

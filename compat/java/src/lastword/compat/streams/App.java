@@ -26,7 +26,8 @@ import org.apache.kafka.streams.state.ReadOnlyKeyValueStore;
  * <p>It says what happens to it on stdout, a line each: {@code STATE RUNNING}, {@code AT n} (records processed since
  * its start), {@code RESTORED store-partition n}, {@code DIED why}, {@code CLOSED}. On stdin it takes
  * {@code dump STORE FILE}, which writes what the local part of a store holds and answers {@code DUMPED n}, or
- * {@code DUMPED -1} when it cannot be asked now. When stdin ends it closes.
+ * {@code DUMPED -1} when it cannot be asked now, and {@code fetched CLIENT}, which answers {@code FETCHED n}: the bytes
+ * that came to its consumers whose name has this part. When stdin ends it closes.
  */
 public final class App {
     private static final Duration CLOSE_TIMEOUT = Duration.ofSeconds(30);
@@ -52,7 +53,9 @@ public final class App {
         try (BufferedReader commands = new BufferedReader(new InputStreamReader(System.in))) {
             for (String line = commands.readLine(); line != null; line = commands.readLine()) {
                 String[] words = line.split(" ");
-                say("DUMPED " + dump(streams, words[1], Path.of(words[2])));
+                say(words[0].equals("fetched")
+                    ? "FETCHED " + fetched(streams, words[1])
+                    : "DUMPED " + dump(streams, words[1], Path.of(words[2])));
             }
         }
         boolean closed = streams.close(CLOSE_TIMEOUT);
@@ -75,6 +78,14 @@ public final class App {
             settings.put(more.substring(0, more.indexOf('=')), more.substring(more.indexOf('=') + 1));
         }
         return settings;
+    }
+
+    private static long fetched(KafkaStreams streams, String client) {
+        return streams.metrics().values().stream()
+            .filter(metric -> metric.metricName().name().equals("incoming-byte-total")
+                && metric.metricName().group().equals("consumer-metrics")
+                && metric.metricName().tags().getOrDefault("client-id", "").contains(client))
+            .mapToLong(metric -> ((Double) metric.metricValue()).longValue()).sum();
     }
 
     private static int dump(KafkaStreams streams, String name, Path file) throws Exception {
