@@ -24,7 +24,8 @@
 //!   sees a body that was not read whole.
 //! - A page of another site cannot use a browser to read or to steer: see `guard`.
 //!
-//! What only looks is asked of the broker at the moment of the request; nothing is cached here.
+//! What only looks is asked of the broker at the moment of the request; nothing is cached here but the
+//! rates of the last day: see `feed`.
 
 pub mod api;
 pub mod client;
@@ -32,6 +33,7 @@ pub mod docs;
 pub mod endpoint;
 pub mod error;
 pub mod extract;
+mod feed;
 mod guard;
 pub mod metrics;
 mod server;

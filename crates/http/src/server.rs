@@ -25,7 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::guard::{self, Guard};
 use crate::shared::Shared;
-use crate::{api, endpoint};
+use crate::{api, endpoint, feed};
 
 /// Most connections at a time.
 pub const MAX_CONNECTIONS: usize = 256;
@@ -77,6 +77,7 @@ impl Http {
         let shared = Shared::new(settings.is_admin_enabled);
         let router = router(shared.clone(), local_addr);
         let (stop, stopping) = watch::channel(false);
+        tokio::spawn(feed::run(Arc::downgrade(&shared)));
         Ok(Some(Http {
             accepting: tokio::spawn(accept(bound, router, stopping)),
             shared,

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use lastword_broker::Broker;
 use tokio::sync::watch;
 
+use crate::feed::Feed;
+
 /// How far the broker is.
 pub enum Phase {
     /// It loads its directory.
@@ -25,6 +27,8 @@ pub struct Shared {
     has_stopped: watch::Sender<bool>,
     /// Whether requests may change anything; `lastword.http.admin.enable`.
     pub is_admin_enabled: bool,
+    /// What streams.
+    pub feed: Feed,
 }
 
 impl Shared {
@@ -34,6 +38,7 @@ impl Shared {
             started: Instant::now(),
             has_stopped: watch::Sender::new(false),
             is_admin_enabled,
+            feed: Feed::new(),
         })
     }
 

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::routing::get;
-use lastword_storage::cleaner::ReasonCode;
-use serde::Serialize;
+use lastword_broker::Broker;
+use lastword_storage::cleaner::{PastCleaning, Reason, ReasonCode};
+use serde::{Deserialize, Serialize};
+
+use super::compaction::{Cleaning, Running as RunningCleaning};
 
 use crate::endpoint::Endpoint;
 use crate::error::HttpError;
-use crate::extract::{Running, blocking};
+use crate::extract::{Query, Running, blocking};
+use crate::feed::Point;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -23,6 +27,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "The cleaner: threads, what they do, its rate, and partitions by reason.",
             get(cleaner),
         ),
+        Endpoint {
+            query: &[("topic", "only those of this topic")],
+            ..Endpoint::get(
+                "/v1/cleanings",
+                "The last cleanings that ended well, at most 200, the newest first.",
+                get(cleanings),
+            )
+        },
     ]
 }
 
@@ -104,4 +116,104 @@ async fn cleaner(Running(broker): Running) -> Result<Json<Cleaner>, HttpError> {
         })
     })
     .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CleaningsQuery {
+    topic: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Cleanings {
+    cleanings: Vec<Past>,
+}
+
+/// A cleaning that ended well.
+#[derive(Serialize)]
+pub(crate) struct Past {
+    /// Counts them since the start.
+    number: u64,
+    topic: String,
+    partition: i32,
+    #[serde(flatten)]
+    cleaning: Cleaning,
+}
+
+pub(crate) fn past(past: &PastCleaning) -> Past {
+    Past {
+        number: past.number,
+        topic: past.topic_partition.topic.to_string(),
+        partition: past.topic_partition.partition,
+        cleaning: (&past.stats).into(),
+    }
+}
+
+async fn cleanings(
+    Running(broker): Running,
+    Query(query): Query<CleaningsQuery>,
+) -> Json<Cleanings> {
+    let mut recent = broker.cleaner.recent();
+    if let Some(topic) = &query.topic {
+        recent.retain(|it| *it.topic_partition.topic == **topic);
+    }
+    Json(Cleanings {
+        cleanings: recent.iter().rev().map(past).collect(),
+    })
+}
+
+/// What is told of the whole broker every second.
+#[derive(Serialize)]
+pub(crate) struct Pulse {
+    now_ms: i64,
+    rates: Point,
+    pub running: Vec<RunningPartition>,
+    threads_running: usize,
+    threads_configured: u32,
+    is_enabled: bool,
+    /// Null for no limit.
+    io_limit_bytes_per_second: Option<f64>,
+    disk_free_bytes: Option<u64>,
+    disk_total_bytes: Option<u64>,
+    log_dir_offline: Option<String>,
+    connections: u64,
+    topics: usize,
+}
+
+/// A partition that is being cleaned.
+#[derive(Serialize)]
+pub(crate) struct RunningPartition {
+    pub topic: String,
+    partition: i32,
+    #[serde(flatten)]
+    running: RunningCleaning,
+}
+
+pub(crate) fn pulse(broker: &Broker, rates: Point) -> Pulse {
+    let overview = broker.cleaner.overview();
+    let dir = broker.logs.dir();
+    let limit = overview.bytes_per_second;
+    let busy = overview.busy_with.iter();
+    let running = busy.filter_map(|id| match broker.cleaner.status_of(id)?.reason {
+        Reason::Running(running) | Reason::Throttled { running, .. } => Some(RunningPartition {
+            topic: id.topic.to_string(),
+            partition: id.partition,
+            running: (&running).into(),
+        }),
+        _ => None,
+    });
+    Pulse {
+        now_ms: broker.clock.now_ms(),
+        rates,
+        running: running.collect(),
+        threads_running: overview.threads_running,
+        threads_configured: overview.threads_configured,
+        is_enabled: overview.is_enabled,
+        io_limit_bytes_per_second: limit.is_finite().then_some(limit),
+        disk_free_bytes: dir.free_bytes().ok(),
+        disk_total_bytes: dir.total_bytes().ok(),
+        log_dir_offline: broker.logs.is_offline(),
+        connections: broker.stats.connections(),
+        topics: broker.metadata.image().topics().len(),
+    }
 }

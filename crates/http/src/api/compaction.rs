@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::endpoint::{Endpoint, JSON};
 use crate::error::HttpError;
-use crate::extract::{Param, Query, Running, blocking};
+use crate::extract::{self, Param, Query, blocking};
 use plan::Plan;
 use request::Request;
 pub use status::Status;
+pub(crate) use status::{Cleaning, Running};
 
 /// Of every document here.
 const SCHEMA_VERSION: u32 = 1;
@@ -115,7 +116,7 @@ struct List {
 }
 
 async fn list(
-    Running(broker): Running,
+    extract::Running(broker): extract::Running,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<List>, HttpError> {
     let limit = query.limit.unwrap_or(DEFAULT_LIMIT).min(LARGEST_LIMIT);
@@ -152,7 +153,7 @@ struct One {
 }
 
 async fn one(
-    Running(broker): Running,
+    extract::Running(broker): extract::Running,
     Param((topic, partition)): Param<(String, i32)>,
 ) -> Result<Json<One>, HttpError> {
     let topic_partition = TopicPartition::new(topic, partition);
@@ -172,13 +173,18 @@ fn one_now(broker: &Broker, topic_partition: &TopicPartition) -> Result<Json<One
 
 /// With the last request for it.
 fn shown(broker: &Broker, status: LogStatus, now_ms: i64) -> Status {
-    let request = broker.compactions.last(&status.topic_partition);
-    let request = request.map(|job| Request::new(&job, now_ms));
+    let request = last_request(broker, &status, now_ms);
     Status::new(status, request, now_ms)
 }
 
+/// The last cleaning of a partition that somebody asked for.
+pub(super) fn last_request(broker: &Broker, status: &LogStatus, now_ms: i64) -> Option<Request> {
+    let job = broker.compactions.last(&status.topic_partition)?;
+    Some(Request::new(&job, now_ms))
+}
+
 async fn look(
-    Running(broker): Running,
+    extract::Running(broker): extract::Running,
     Param((topic, partition)): Param<(String, i32)>,
 ) -> Result<Json<Plan>, HttpError> {
     let topic_partition = TopicPartition::new(topic, partition);
@@ -214,7 +220,7 @@ struct Asked {
 }
 
 async fn compact(
-    Running(broker): Running,
+    extract::Running(broker): extract::Running,
     Param((topic, partition)): Param<(String, i32)>,
     Query(query): Query<CompactQuery>,
 ) -> Result<(StatusCode, Json<Asked>), HttpError> {
@@ -243,7 +249,7 @@ struct PauseQuery {
 }
 
 async fn pause(
-    Running(broker): Running,
+    extract::Running(broker): extract::Running,
     Param((topic, partition)): Param<(String, i32)>,
     Query(query): Query<PauseQuery>,
 ) -> Result<Json<One>, HttpError> {
@@ -259,7 +265,7 @@ async fn pause(
 }
 
 async fn resume(
-    Running(broker): Running,
+    extract::Running(broker): extract::Running,
     Param((topic, partition)): Param<(String, i32)>,
 ) -> Result<Json<One>, HttpError> {
     let topic_partition = TopicPartition::new(topic, partition);

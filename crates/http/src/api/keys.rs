@@ -121,7 +121,7 @@ async fn look_up(
 }
 
 /// Text, or `{"base64": ".."}`.
-fn bytes(bytes: &[u8]) -> Value {
+pub(super) fn bytes(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text),
         Err(_) => json!({ "base64": base64(bytes) }),

@@ -51,7 +51,14 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             )
         },
         Endpoint {
-            query: &[COUNTS],
+            query: &[
+                ("from", "the first partition to list"),
+                (
+                    "limit",
+                    "how many at the most, 10000 unless asked for fewer",
+                ),
+                COUNTS,
+            ],
             ..Endpoint::get(
                 "/v1/topics/{topic}/partitions",
                 "The partitions of a topic: offsets, records, sizes, and why each is not being compacted now.",
@@ -84,7 +91,7 @@ struct List {
 }
 
 #[derive(Serialize)]
-struct Topic {
+pub(crate) struct Topic {
     name: String,
     topic_id: String,
     is_internal: bool,
@@ -101,6 +108,8 @@ struct Topic {
     records: Option<u64>,
     /// What a cleaning would leave, once every partition was planned or cleaned.
     live_bytes: Option<u64>,
+    /// What a cleaning would remove, as far as it was counted.
+    dead_bytes: Option<u64>,
     /// Keys whose last word has a value, once every partition was planned or cleaned.
     live_keys: Option<u64>,
     /// Of the dirtiest partition.
@@ -169,6 +178,44 @@ async fn one(
     .await?
 }
 
+/// One topic as it is in the list.
+pub(crate) fn show(broker: &Broker, image: &TopicImage, budget: CountBudget) -> Topic {
+    let partitions = broker.partitions.of_topic(&image.name);
+    let statuses = partitions
+        .iter()
+        .filter_map(|partition| broker.cleaner.status_of(partition.topic_partition()));
+    let statuses: Vec<LogStatus> = statuses.collect();
+    topic(broker, image, &statuses, budget)
+}
+
+/// A topic in words, for a table without a script.
+pub(super) struct Row {
+    pub name: String,
+    pub policy: String,
+    pub partitions: String,
+    pub records: String,
+    pub bytes: String,
+    pub reasons: String,
+}
+
+pub(super) fn row(broker: &Broker, image: &TopicImage, budget: CountBudget) -> Row {
+    let topic = show(broker, image, budget);
+    let reasons = topic.reasons.iter();
+    let reasons: Vec<String> = reasons
+        .map(|(word, count)| format!("{word} {count}"))
+        .collect();
+    Row {
+        name: topic.name,
+        policy: topic.cleanup_policy,
+        partitions: topic.partitions.to_string(),
+        records: topic
+            .records
+            .map_or_else(String::new, |records| records.to_string()),
+        bytes: topic.size_bytes.to_string(),
+        reasons: reasons.join(", "),
+    }
+}
+
 fn topic(
     broker: &Broker,
     image: &TopicImage,
@@ -206,6 +253,7 @@ fn topic(
         offsets: offsets.sum(),
         records: partitions.iter().map(|it| records(it, budget)).sum(),
         live_bytes: known(|counts| counts.live_bytes),
+        dead_bytes: known(|counts| counts.dead_bytes),
         live_keys: known(|counts| counts.live_keys),
         dirty_ratio: ratios.reduce(f64::max),
         reasons,
@@ -273,27 +321,44 @@ struct Compaction {
     why: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartitionsQuery {
+    #[serde(default)]
+    from: usize,
+    limit: Option<usize>,
+    #[serde(default)]
+    counts: Counting,
+}
+
 async fn partitions(
     Running(broker): Running,
     Param(name): Param<String>,
-    Query(query): Query<CountsQuery>,
+    Query(query): Query<PartitionsQuery>,
 ) -> Result<Json<Partitions>, HttpError> {
     blocking(move || {
         let budget = query.counts.budget();
+        let limit = query.limit.unwrap_or(LARGEST_LIMIT).min(LARGEST_LIMIT);
         let image = broker.metadata.image();
         let found = image
             .topic(&name)
             .ok_or_else(|| HttpError::unknown_topic(&name))?;
         let failed = broker.logs.failed();
         let slots = broker.partitions.slots_of(&name);
-        let documents = slots.into_iter().zip(0..).map(|(slot, number)| {
-            let id = TopicPartition::new(found.name.clone(), number);
-            PartitionDocument {
-                partition: number,
-                error: failed.get(&id).cloned(),
-                state: slot.map(|partition| state(&broker, &partition, budget)),
-            }
-        });
+        let documents =
+            slots
+                .into_iter()
+                .zip(0..)
+                .skip(query.from)
+                .take(limit)
+                .map(|(slot, number)| {
+                    let id = TopicPartition::new(found.name.clone(), number);
+                    PartitionDocument {
+                        partition: number,
+                        error: failed.get(&id).cloned(),
+                        state: slot.map(|partition| state(&broker, &partition, budget)),
+                    }
+                });
         Ok(Json(Partitions {
             partitions: documents.collect(),
             topic: name,

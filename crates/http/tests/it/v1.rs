@@ -268,7 +268,9 @@ async fn the_openapi_document_names_every_endpoint_and_each_answers() {
             .replace("{topic}", "prices")
             .replace("{partition}", "0")
             .replace("{group}", "app");
-        if filled.contains('{') {
+        // A stream has no end: `page` listens to it.
+        let is_stream = get["responses"]["200"]["content"]["text/event-stream"].is_object();
+        if filled.contains('{') || is_stream {
             continue;
         }
         let answer = running.get(&filled).await;

@@ -56,7 +56,9 @@ pub use progress::{Phase, Progress, ProgressView};
 pub use reason::{OpenTransaction, Pause, Reason, ReasonCode, Running};
 pub use secret::{existing_key_hasher, key_hasher};
 pub use stats::{CleanStats, DeadRecords};
-pub use status::{CleanerOverview, CleanerState, Counts, IsolatedSegment, LogStatus, Totals};
+pub use status::{
+    CleanerOverview, CleanerState, Counts, IsolatedSegment, LogStatus, PastCleaning, Totals,
+};
 pub use throttle::Throttle;
 
 use worker::{Shared, Work};
@@ -290,6 +292,11 @@ impl LogCleaner {
     /// The cleaner as a whole.
     pub fn overview(&self) -> CleanerOverview {
         self.shared.overview()
+    }
+
+    /// The last cleanings that ended well, at most 200, oldest first.
+    pub fn recent(&self) -> Vec<PastCleaning> {
+        self.shared.recent()
     }
 
     /// Threads that run; fewer than configured means that one died.

@@ -138,6 +138,15 @@ pub struct Totals {
     pub tombstones_removed: u64,
 }
 
+/// A cleaning that ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastCleaning {
+    /// Counts the cleanings since the start, from 1.
+    pub number: u64,
+    pub topic_partition: TopicPartition,
+    pub stats: CleanStats,
+}
+
 /// The cleaner as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CleanerOverview {

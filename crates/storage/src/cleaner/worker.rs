@@ -14,7 +14,7 @@ mod facts;
 mod turn;
 
 use std::any::Any;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -30,7 +30,7 @@ use super::progress::Progress;
 use super::reason::Pause;
 use super::secret::key_hasher;
 use super::stats::CleanStats;
-use super::status::{Claim, Notes};
+use super::status::{Claim, Notes, PastCleaning};
 use super::throttle::Throttle;
 use crate::config::{CleanerConfig, CleaningOrder};
 use crate::error::StorageError;
@@ -41,6 +41,8 @@ use crate::manager::LogManager;
 
 /// The part of the memory for planning that a cleaning between two steps of another gets: one in so many.
 const INLINE_SHARE: u64 = 8;
+/// Of the cleanings that are remembered.
+const MOST_RECENT: usize = 200;
 
 /// What the threads of a cleaner share.
 pub(super) struct Shared {
@@ -65,6 +67,24 @@ struct AllNotes {
     wakes: u64,
     /// When a thread last looked for work.
     last_look_ms: Option<i64>,
+    /// The last cleanings, oldest first; at most [`MOST_RECENT`].
+    recent: VecDeque<PastCleaning>,
+    /// How many cleanings there were.
+    past: u64,
+}
+
+impl AllNotes {
+    fn succeed(&mut self, topic_partition: &TopicPartition, stats: CleanStats) {
+        self.past += 1;
+        self.recent.push_back(PastCleaning {
+            number: self.past,
+            topic_partition: topic_partition.clone(),
+            stats,
+        });
+        if self.recent.len() > MOST_RECENT {
+            self.recent.pop_front();
+        }
+    }
 }
 
 /// What a thread has claimed.

@@ -78,7 +78,7 @@ struct CountsDocument {
 
 /// Dead records by the reason of their death.
 #[derive(Serialize)]
-pub(super) struct Dead {
+pub(crate) struct Dead {
     superseded: u64,
     expired_tombstones: u64,
     keyless: u64,
@@ -88,7 +88,7 @@ pub(super) struct Dead {
 
 /// What one cleaning did.
 #[derive(Serialize)]
-pub(super) struct Cleaning {
+pub(crate) struct Cleaning {
     started_ms: i64,
     duration_ms: u64,
     records: u64,
@@ -132,8 +132,9 @@ struct Paused {
     since_ms: i64,
 }
 
+/// How far a cleaning is.
 #[derive(Serialize)]
-struct Running {
+pub(crate) struct Running {
     trigger: &'static str,
     since_ms: i64,
     phase: &'static str,
@@ -200,21 +201,29 @@ impl Status {
                 since_ms: pause.since_ms,
             }),
             running: match status.reason {
-                Reason::Running(running) | Reason::Throttled { running, .. } => Some(Running {
-                    trigger: match running.trigger {
-                        Trigger::DirtyRatio => "dirty-ratio",
-                        Trigger::MaxCompactionLag => "max-compaction-lag",
-                        Trigger::DeleteHorizon => "delete-horizon",
-                        Trigger::Request => "request",
-                    },
-                    since_ms: running.since_ms,
-                    phase: phase(running.progress.phase),
-                    done_bytes: running.progress.done_bytes,
-                    expected_bytes: running.progress.expected_bytes,
-                }),
+                Reason::Running(running) | Reason::Throttled { running, .. } => {
+                    Some((&running).into())
+                }
                 _ => None,
             },
             request,
+        }
+    }
+}
+
+impl From<&lastword_storage::cleaner::Running> for Running {
+    fn from(running: &lastword_storage::cleaner::Running) -> Running {
+        Running {
+            trigger: match running.trigger {
+                Trigger::DirtyRatio => "dirty-ratio",
+                Trigger::MaxCompactionLag => "max-compaction-lag",
+                Trigger::DeleteHorizon => "delete-horizon",
+                Trigger::Request => "request",
+            },
+            since_ms: running.since_ms,
+            phase: phase(running.progress.phase),
+            done_bytes: running.progress.done_bytes,
+            expected_bytes: running.progress.expected_bytes,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::cleaner::choose::{
     next_ms, sizes,
 };
 use crate::cleaner::reason::{OpenTransaction, Reason, ReasonCode, Running};
-use crate::cleaner::status::{CleanerOverview, LogStatus, Notes};
+use crate::cleaner::status::{CleanerOverview, LogStatus, Notes, PastCleaning};
 use crate::config::CleaningOrder;
 use crate::lock::lock;
 use crate::log::Log;
@@ -124,6 +124,11 @@ impl Shared {
             memory_bytes: self.memory_bytes(Work::Thread),
             last_look_ms: lock(&self.notes).last_look_ms,
         }
+    }
+
+    /// The last cleanings that ended well, oldest first.
+    pub fn recent(&self) -> Vec<PastCleaning> {
+        lock(&self.notes).recent.iter().cloned().collect()
     }
 
     pub(super) fn facts(&self, log: &Log) -> LogFacts {

@@ -18,6 +18,7 @@ use crate::cleaner::reason::ReasonCode;
 use crate::cleaner::stats::CleanStats;
 use crate::cleaner::status::{Counts, IsolatedSegment};
 use crate::error::StorageError;
+use crate::lock::lock;
 use crate::log::Log;
 
 impl Shared {
@@ -51,6 +52,7 @@ impl Shared {
                     notes.counts = Some(counts);
                     notes.succeed(*stats, isolated.clone())
                 });
+                lock(&self.notes).succeed(log.topic_partition(), *stats);
                 report(log, bounds, stats);
             }
             // Stopped, deleted or paused: nobody's fault, and nothing to wait for.
