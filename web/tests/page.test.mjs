@@ -44,7 +44,7 @@ afterEach(async () => {
 });
 
 // A page that notes every error, and every request to somebody else.
-async function open(options = {}) {
+async function open(options = {}, at = broker) {
   problems = [];
   const context = await browser.newContext({ viewport: SIZES.desk, ...options });
   const opened = await context.newPage();
@@ -60,7 +60,7 @@ async function open(options = {}) {
   opened.on('pageerror', (error) => problems.push(String(error)));
   opened.on('request', (request) => {
     const { protocol, host } = new URL(request.url());
-    if (protocol !== 'data:' && host !== broker.http) problems.push(`a request to ${request.url()}`);
+    if (protocol !== 'data:' && host !== at.http) problems.push(`a request to ${request.url()}`);
   });
   return opened;
 }
@@ -252,6 +252,47 @@ test('a page that nobody looks at listens to nothing', async () => {
   assert.equal(await page.evaluate(() => window.streams), 1);
 });
 
+test('a day of events leaves the page no larger than an hour of them', async () => {
+  await page.addInitScript(() => {
+    window.EventSource = class {
+      constructor() { this.takers = {}; window.stream = this; }
+      addEventListener(name, take) { this.takers[name] = take; }
+      close() {}
+    };
+    window.tell = (name, data) => window.stream.takers[name]({ data: JSON.stringify(data) });
+  });
+  await go();
+  await page.waitForFunction(() => window.stream);
+  const pulse = await page.evaluate(async () => {
+    const { threads_configured, threads_running } = await (await fetch('/v1/cleaner')).json();
+    return { now_ms: Date.now(), rates: {}, running: [], threads_configured, threads_running, is_enabled: true };
+  });
+  await page.evaluate((pulse) => window.tell('snapshot', pulse), pulse);
+  await page.waitForSelector('tbody tr');
+  const session = await page.context().newCDPSession(page);
+  let second = 0;
+  const hours = async (count) => {
+    for (let hour = 0; hour < count; hour += 1) {
+      await page.evaluate(({ pulse, from }) => {
+        for (let second = from; second < from + 3600; second += 1) {
+          const at_ms = pulse.now_ms + second * 1000;
+          window.tell('rates', { ...pulse, now_ms: at_ms, rates: { at_ms, in_bytes: second % 100, out_bytes: 1, cleaner_bytes: 0 } });
+          window.tell('topics', [{ name: `made-${second % 50}`, partitions: 1, reasons: {}, produced_bytes: second * 10, size_bytes: 1, offsets: 1 }]);
+          if (second % 50 === 49) window.tell('gone', Array.from({ length: 50 }, (_, index) => `made-${index}`));
+          if (second % 20 === 0) window.tell('cleaning', [{ number: second, topic: 'prices', partition: 0 }]);
+        }
+        return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      }, { pulse, from: second });
+      second += 3600;
+    }
+    await session.send('HeapProfiler.collectGarbage');
+    return (await session.send('Runtime.getHeapUsage')).usedSize;
+  };
+  const hour = await hours(1);
+  const day = await hours(23);
+  assert.ok(day < hour + (1 << 20), `${hour} bytes after an hour, ${day} after a day`);
+});
+
 for (const theme of ['light', 'dark']) {
   for (const viewport of Object.values(SIZES)) {
     test(`every view is accessible and fits, ${theme}, ${viewport.width} px wide`, async () => {
@@ -286,6 +327,38 @@ for (const theme of ['light', 'dark']) {
     });
   }
 }
+
+test('five thousand topics are drawn within a second, and ten thousand partitions leave the page quick', { skip: !process.env.PAGE_LARGE && 'PAGE_LARGE=1 runs it' }, async (context) => {
+  const large = await Broker.start();
+  context.after(() => large.stop());
+  const names = Array.from({ length: 5000 }, (_, index) => `topic-${String(index).padStart(4, '0')}`);
+  for (let from = 0; from < names.length; from += 500) {
+    await large.cli(['topic', 'create', ...names.slice(from, from + 500), '-p', '1', '--compact', '--timeout', '120']);
+  }
+  await large.cli(['topic', 'create', 'wide', '-p', '5000', '--compact', '--timeout', '120']);
+  await page.context().close();
+  page = await open({}, large);
+  await page.goto(large.url);
+  await page.waitForSelector('tbody tr');
+  await until('all of them', async () => (await textOf('#count')) === '5,001');
+  const began = await page.evaluate(async () => {
+    const input = document.querySelector('main input[type=search]');
+    const began = performance.now();
+    input.value = 'topic-49';
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+    while (document.querySelectorAll('main tbody tr').length !== 100) await new Promise(requestAnimationFrame);
+    return performance.now() - began;
+  });
+  const shown = await page.evaluate(() => performance.getEntriesByName('topics-shown')[0]?.startTime);
+  context.diagnostic(`first rows after ${Math.round(shown)} ms, filtered in ${Math.round(began)} ms`);
+  await page.goto(`${large.url}#topic/wide`);
+  await page.waitForSelector('article');
+  assert.equal(await page.locator('article').count(), 24);
+  await page.getByRole('spinbutton').fill('4990');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#p4999');
+  await page.screenshot({ path: join(PICTURES, 'wide-light-1280.png'), fullPage: true });
+});
 
 test('a broker that is killed is missed, and found again when it is back', async () => {
   await go('topic/prices');
