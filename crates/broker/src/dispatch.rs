@@ -4,6 +4,7 @@
 //! the connection, as Kafka does, except ApiVersions, which tells a newer client what to use.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use lastword_protocol::messages::KafkaRequest;
@@ -107,9 +108,34 @@ pub(crate) async fn dispatch(broker: &Arc<Broker>, context: &RequestContext, bod
         ));
     }
     broker.stats.request(key);
-    handle(broker, context, body)
-        .await
-        .unwrap_or_else(Reply::Close)
+    let begun = Instant::now();
+    let reply = handle(broker, context, body).await;
+    timed(broker, key, begun, reply.unwrap_or_else(Reply::Close))
+}
+
+/// Counts how long the answer took, waits included, once it is there.
+fn timed(broker: &Arc<Broker>, key: ApiKey, begun: Instant, reply: Reply) -> Reply {
+    match reply {
+        Reply::Later(later) => {
+            let broker = broker.clone();
+            RequestContext::later(async move {
+                let reply = later.await;
+                if let Reply::Close(_) = reply {
+                    broker.stats.closed(key);
+                }
+                broker.stats.answered(key, begun.elapsed());
+                reply
+            })
+        }
+        Reply::Close(reason) => {
+            broker.stats.closed(key);
+            Reply::Close(reason)
+        }
+        reply => {
+            broker.stats.answered(key, begun.elapsed());
+            reply
+        }
+    }
 }
 
 fn decode<R: KafkaRequest>(context: &RequestContext, body: Bytes) -> Result<R, String> {

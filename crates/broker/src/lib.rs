@@ -44,7 +44,7 @@ pub mod producer_ids;
 pub mod purgatory;
 pub mod server;
 pub mod state_views;
-mod stats;
+pub mod stats;
 mod takeover;
 pub mod topics;
 mod verification;

@@ -29,6 +29,7 @@ pub fn metric_table() -> String {
         let kind = match family.kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
         };
         let labels = family.labels.join(", ");
         table += &format!(

@@ -64,8 +64,10 @@ pub mod cleaner;
 pub mod clock;
 pub mod config;
 pub mod dir;
+mod engine_stats;
 pub mod error;
 pub mod file_name;
+pub mod histogram;
 pub mod key_index;
 mod latency;
 mod lock;
@@ -84,7 +86,9 @@ pub use cleaner::LogCleaner;
 pub use clock::Clock;
 pub use config::{CleanerConfig, CleanupPolicy, ConfigError, LogConfig, TopicCompression};
 pub use dir::{Dir, FsDir, SimDir};
+pub use engine_stats::EngineStats;
 pub use error::StorageError;
+pub use histogram::{Histogram, HistogramView};
 pub use latency::Latencies;
 pub use log::{
     AppendOrigin, Appended, FetchData, FetchSlice, Isolation, Log, LogOffsets, ReadRequest,

@@ -28,6 +28,7 @@ use crate::cleaner::checkpoints::Checkpoints;
 use crate::clock::Clock;
 use crate::config::LogConfig;
 use crate::dir::Dir;
+use crate::engine_stats::EngineStats;
 use crate::error::StorageError;
 use crate::file_name;
 use crate::latency::Latencies;
@@ -140,6 +141,11 @@ impl LogManager {
     /// Where group commits are reported, and requests should be.
     pub fn latencies(&self) -> &Arc<Latencies> {
         &self.context.latencies
+    }
+
+    /// What only metrics read.
+    pub fn stats(&self) -> &EngineStats {
+        &self.context.stats
     }
 
     /// The clock of all its logs.

@@ -16,6 +16,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::error::StorageError;
 use crate::log::{DirectoryContext, Log};
@@ -118,6 +119,7 @@ pub(crate) fn sync_logs(context: &DirectoryContext, logs: &[Arc<Log>]) -> Result
         pending.push(log.begin_sync());
     }
     let needed = pending.iter().filter(|sync| sync.is_needed()).count();
+    let began = Instant::now();
     if needed > 0 {
         context.latencies.commit_begins();
     }
@@ -132,6 +134,7 @@ pub(crate) fn sync_logs(context: &DirectoryContext, logs: &[Arc<Log>]) -> Result
     };
     if needed > 0 {
         context.latencies.commit_ends();
+        context.stats.syncs.record(began.elapsed());
     }
     context.or_offline(synced)?;
     let mut high_watermarks = Vec::with_capacity(logs.len());

@@ -248,7 +248,12 @@ async fn respond(
     };
     // Neither the wait for records nor the one for memory is the disk's.
     if bytes > 0 {
-        broker.latencies.report(begun.elapsed());
+        let took = begun.elapsed();
+        broker.latencies.report(took);
+        broker.stats.fetch_read(took);
+    }
+    for (_, data) in answers.iter().filter(|(_, data)| data.error_code != 0) {
+        broker.stats.error(context.api_key, data.error_code);
     }
     let (session_id, answers) =
         broker

@@ -119,6 +119,7 @@ pub(crate) async fn handle(
     });
     if pending.is_empty() {
         broker.latencies.report(begun.elapsed());
+        count_errors(broker, context, &response);
     }
     match acks {
         NO_ACKS => match first_error {
@@ -131,10 +132,19 @@ pub(crate) async fn handle(
             RequestContext::later(async move {
                 wait_all(&mut response, pending, deadline).await;
                 broker.latencies.report(begun.elapsed());
+                count_errors(&broker, &context, &response);
                 context.reply(&response)
             })
         }
         _ => context.reply(&response),
+    }
+}
+
+fn count_errors(broker: &Broker, context: &RequestContext, response: &ProduceResponse) {
+    let topics = response.responses.iter();
+    let partitions = topics.flat_map(|topic| &topic.partition_responses);
+    for partition in partitions.filter(|partition| partition.error_code != 0) {
+        broker.stats.error(context.api_key, partition.error_code);
     }
 }
 

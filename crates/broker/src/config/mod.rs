@@ -133,6 +133,8 @@ pub struct HttpSettings {
     pub is_named: bool,
     /// `lastword.http.admin.enable`.
     pub is_admin_enabled: bool,
+    /// `lastword.metrics.partition.limit`.
+    pub metrics_partition_limit: usize,
 }
 
 /// The configs of consumer groups and their topic.
@@ -344,6 +346,8 @@ fn http_settings(values: &Values<'_>) -> Result<HttpSettings, ConfigError> {
         listener: listener::http_listener(values.properties, &text)?,
         is_named: values.properties.contains_key(LISTEN),
         is_admin_enabled: values.boolean("lastword.http.admin.enable")?,
+        metrics_partition_limit: usize::try_from(values.int("lastword.metrics.partition.limit")?)
+            .unwrap_or_default(),
     })
 }
 

@@ -158,6 +158,7 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("lastword.http.admin.enable", Boolean, "true", ANY, "Whether HTTP requests may change anything, such as start a cleaning."),
     entry("lastword.http.listen", Text, "127.0.0.1:9644", ANY, "The address of the HTTP server, host:port; off for none."),
     entry("lastword.insecure.listen", Boolean, "false", ANY, "Allows a listener that is not on a loopback address, without authentication."),
+    entry("lastword.metrics.partition.limit", Int, "1000", NOT_NEGATIVE, "Above this many partitions the metrics have no series of single ones; groups beyond as many have none either."),
     idle("leader.replication.throttled.rate", Long, "9223372036854775807", (0, i64::MAX)),
     entry("listeners", Text, "PLAINTEXT://127.0.0.1:9092", ANY, "The address to listen on."),
     entry("log.dir", Text, "", ANY, "The data directory, when log.dirs is not set."),

@@ -4,6 +4,8 @@
 //! A lag is the HighWatermark minus the committed offset, Kafka's measure: in a compacted log fewer records than that may
 //! be there.
 
+use std::collections::BTreeMap;
+
 use lastword_coordinator::{DescribedTopic, GroupCoordinator, GroupError, ListedGroup};
 
 use super::groups;
@@ -90,11 +92,44 @@ pub fn describe(broker: &Broker, group_id: &str) -> Result<GroupView, ApiError> 
         .ok_or(GroupError::GroupIdNotFound)?;
     let looked = shard.look(|machine| look(machine, group_id).map(Some))?;
     let mut view = looked.ok_or(GroupError::GroupIdNotFound)?;
+    with_ends(broker, &mut view);
+    Ok(view)
+}
+
+/// The first groups by id, as [`describe`] shows each, and how many there are of each state. Each shard is asked once.
+pub fn describe_first(
+    broker: &Broker,
+    most: usize,
+) -> Result<(Vec<GroupView>, BTreeMap<&'static str, usize>), ApiError> {
+    let listed = list(broker)?;
+    let mut states = BTreeMap::new();
+    for group in &listed {
+        *states.entry(group.state).or_default() += 1;
+    }
+    let wanted = listed.get(..most).and_then(<[_]>::last);
+    let is_wanted = |id: &str| wanted.is_none_or(|last| id <= last.group_id.as_str());
+    let mut views = Vec::new();
+    for shard in broker.groups.topic.shards() {
+        views.extend(shard.look(|machine| {
+            let listed = machine.list()?.into_iter();
+            let wanted = listed.filter(|group| is_wanted(&group.group_id));
+            let looked = wanted.map(|group| view_of(machine, group));
+            looked.collect::<Result<Vec<GroupView>, GroupError>>()
+        })?);
+    }
+    views.sort_by(|a, b| a.summary.group_id.cmp(&b.summary.group_id));
+    views.truncate(most);
+    for view in &mut views {
+        with_ends(broker, view);
+    }
+    Ok((views, states))
+}
+
+fn with_ends(broker: &Broker, view: &mut GroupView) {
     for committed in &mut view.offsets {
         let partition = broker.partitions.get(&committed.topic, committed.partition);
         committed.end_offset = partition.map(|partition| partition.offsets().high_watermark);
     }
-    Ok(view)
 }
 
 fn summary(listed: ListedGroup) -> GroupSummary {
@@ -109,7 +144,11 @@ fn summary(listed: ListedGroup) -> GroupSummary {
 fn look(machine: &GroupCoordinator, group_id: &str) -> Result<GroupView, GroupError> {
     let listed = machine.list()?;
     let listed = listed.into_iter().find(|group| group.group_id == group_id);
-    let listed = listed.ok_or(GroupError::GroupIdNotFound)?;
+    view_of(machine, listed.ok_or(GroupError::GroupIdNotFound)?)
+}
+
+fn view_of(machine: &GroupCoordinator, listed: ListedGroup) -> Result<GroupView, GroupError> {
+    let group_id = &*listed.group_id;
     let (epoch, assignor, members) = match machine.describe_consumer(group_id) {
         Ok(group) => {
             let members = group.members.into_iter().map(|member| MemberView {

@@ -5,11 +5,13 @@
 //! everywhere.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::routing::get;
 use lastword_broker::error_map::ApiError;
 use lastword_broker::key_lookups::Located;
+use lastword_broker::stats::LookupResult;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -92,8 +94,14 @@ async fn look_up(
     let shared = Arc::clone(&broker);
     let (name, wanted) = (topic.clone(), key.clone());
     let found: Result<Option<Located>, ApiError> = blocking(move || {
-        let lookups = &shared.key_lookups;
-        lookups.find(&shared.partitions, &name, options.partition, &wanted)
+        let (lookups, begun) = (&shared.key_lookups, Instant::now());
+        let found = lookups.find(&shared.partitions, &name, options.partition, &wanted);
+        if let Ok(found) = &found {
+            shared
+                .stats
+                .looked_up(result_of(found.as_ref()), begun.elapsed());
+        }
+        found
     })
     .await?;
     let Some(Located { partition, record }) = found? else {
@@ -118,6 +126,14 @@ async fn look_up(
         "deleted": record.value.is_none(),
         "tombstone_until_ms": record.delete_horizon_ms,
     })))
+}
+
+fn result_of(found: Option<&Located>) -> LookupResult {
+    match found {
+        None => LookupResult::Miss,
+        Some(located) if located.record.value.is_none() => LookupResult::Tombstone,
+        Some(_) => LookupResult::Hit,
+    }
 }
 
 /// Text, or `{"base64": ".."}`.

@@ -11,6 +11,8 @@ pub enum Kind {
     Gauge,
     /// It only goes up, from 0 at each start.
     Counter,
+    /// Durations by bucket, counted from 0 at each start.
+    Histogram,
 }
 
 /// One metric.
@@ -42,12 +44,12 @@ macro_rules! families {
 }
 
 families! {
-    BUILD_INFO = Gauge "lastword_build_info" ["version"]
-        "1, with the version of the broker";
+    BUILD_INFO = Gauge "lastword_build_info" ["version", "revision", "rustc"]
+        "1, with the version of the broker, its commit and its compiler";
     START_TIME = Gauge "lastword_start_time_seconds" []
         "When the broker began to listen for HTTP, in seconds of Unix time";
     METRICS_AGGREGATED = Gauge "lastword_metrics_aggregated" []
-        "1 while there are more than 1,000 partitions: then series of single partitions are left out, but for lastword_compaction_stuck";
+        "1 while there are more partitions than lastword.metrics.partition.limit: then series of single partitions are left out, but for lastword_compaction_stuck";
 
     PARTITION_START_OFFSET = Gauge "lastword_partition_start_offset" ["topic", "partition"]
         "The first offset that may be read";
@@ -61,6 +63,8 @@ families! {
         "Bytes of the segments";
     PARTITION_SEGMENTS = Gauge "lastword_partition_segments" ["topic", "partition"]
         "Segments, the active one included";
+    METRICS_LEFT_OUT = Gauge "lastword_metrics_partitions_left_out" []
+        "Partitions that have no series of their own now, because there are more than lastword.metrics.partition.limit";
     PARTITION_LIVE_KEYS = Gauge "lastword_partition_live_keys" ["topic", "partition"]
         "Keys whose last word has a value, below the end of the last plan or cleaning";
 
@@ -105,6 +109,12 @@ families! {
         "When the last good cleaning began, in seconds of Unix time; absent before the first one of this start";
     COMPACTION_LAST_DURATION = Gauge "lastword_compaction_last_duration_seconds" ["topic", "partition", "phase"]
         "How long the last good cleaning took to plan and to rewrite";
+    COMPACTION_DURATION = Histogram "lastword_compaction_duration_seconds" ["phase"]
+        "How long steps of cleanings took: index is building one key index, plan and rewrite are of whole cleanings";
+    COMPACTION_LAG = Gauge "lastword_compaction_lag_seconds" ["topic", "partition"]
+        "Age of the oldest sealed segment that was not cleaned, by the timestamp of its first batch; 0 when all are clean";
+    TOMBSTONE_OLDEST_AGE = Gauge "lastword_tombstone_oldest_age_seconds" ["topic", "partition"]
+        "How long ago a cleaning first saw the oldest tombstone or marker that waits to go; absent when none does";
     COMPACTION_QUARANTINED = Gauge "lastword_compaction_quarantined_segments" ["topic", "partition"]
         "Damaged segments that the last cleaning left as they are";
     COMPACTION_STATE = Gauge "lastword_compaction_state_partitions" ["reason"]
@@ -126,8 +136,28 @@ families! {
     COMPACTION_IO_LIMIT = Gauge "lastword_compaction_io_limit_bytes_per_second" []
         "What the cleaner may read and write now; +Inf for no limit";
 
+    COMPACTION_THROTTLED = Counter "lastword_compaction_throttled_seconds_total" []
+        "How long cleanings waited for their share of the disk, all together";
+    KEYINDEX_BYTES = Gauge "lastword_keyindex_bytes" ["topic"]
+        "Bytes of key indexes";
+    KEYINDEX_BUILDS = Counter "lastword_keyindex_builds_total" ["reason"]
+        "Key indexes built: missing is the first of a segment, corrupt replaces one that could not be used";
+
+    GET_REQUESTS = Counter "lastword_get_requests_total" ["result"]
+        "Lookups by key: hit, miss, or tombstone";
+    GET_DURATION = Histogram "lastword_get_duration_seconds" ["result"]
+        "How long lookups by key took";
+    FSYNC_DURATION = Histogram "lastword_fsync_duration_seconds" ["log_dir"]
+        "How long group commits took; one makes every batch durable that waits";
+
     KAFKA_REQUESTS = Counter "lastword_kafka_requests_total" ["api"]
         "Requests of Kafka clients that were passed to a handler";
+    KAFKA_REQUEST_DURATION = Histogram "lastword_kafka_request_duration_seconds" ["api"]
+        "From the request's decoding until its response is ready; a fetch that waits for records, and a join, wait in it";
+    KAFKA_REQUEST_ERRORS = Counter "lastword_kafka_request_errors_total" ["api", "error"]
+        "Partitions of produces and fetches that were refused, by Kafka's name; CONNECTION_CLOSED of any request";
+    FETCH_READ_DURATION = Histogram "lastword_fetch_read_duration_seconds" []
+        "How long reading the records of a fetch took; neither waiting for records nor for memory is in it";
     CONNECTIONS = Gauge "lastword_connections" ["listener"]
         "Connections of Kafka clients";
     CONNECTIONS_OPENED = Counter "lastword_connections_opened_total" ["listener"]
@@ -149,6 +179,21 @@ families! {
         "1 once a write or a sync has failed: the directory takes no more";
     PARTITIONS_FAILED = Gauge "lastword_partitions_failed" ["log_dir"]
         "Partitions that could not be loaded";
+
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "Time of the processors, user and system";
+    PROCESS_START = Gauge "process_start_time_seconds" []
+        "When the process started, in seconds of Unix time";
+    PROCESS_THREADS = Gauge "process_threads" []
+        "Threads of the operating system";
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" []
+        "Bytes of address space";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" []
+        "Bytes of memory";
+    PROCESS_OPEN_FILES = Gauge "process_open_fds" []
+        "Open files and sockets";
+    PROCESS_MOST_FILES = Gauge "process_max_fds" []
+        "Most open files and sockets";
 
     KAFKA_MAX_BUFFER_UTILIZATION = Gauge "kafka_log_logcleaner_max_buffer_utilization_percent" []
         "Kafka's name: fullest share of a cleaner's memory in the last cleanings";

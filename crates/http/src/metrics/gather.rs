@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use lastword_broker::coordinator::group_view;
 use lastword_broker::{Broker, TrafficCounts};
-use lastword_storage::cleaner::{CleanerOverview, LogStatus, ReasonCode};
+use lastword_storage::cleaner::{CleanerOverview, DeleteHorizon, LogStatus, ReasonCode};
 
-use super::MAX_PARTITIONS;
 use super::family::*;
+use super::process::process;
 use super::scrape::Scrape;
 use crate::shared::Shared;
 
@@ -15,7 +15,12 @@ const LISTENER: &str = "PLAINTEXT";
 
 pub(super) fn gather(shared: &Shared, broker: &Broker) -> Scrape {
     let mut scrape = Scrape::default();
-    scrape.add(BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    let build = [
+        env!("CARGO_PKG_VERSION"),
+        env!("LASTWORD_REVISION"),
+        env!("LASTWORD_RUSTC"),
+    ];
+    scrape.add(BUILD_INFO, &build, 1.0);
     let started_ms = broker.clock.now_ms() as f64 - shared.uptime().as_secs_f64() * 1e3;
     scrape.add(START_TIME, &[], started_ms / 1e3);
     partitions(&mut scrape, broker);
@@ -23,14 +28,18 @@ pub(super) fn gather(shared: &Shared, broker: &Broker) -> Scrape {
     clients(&mut scrape, broker);
     groups(&mut scrape, broker);
     disk(&mut scrape, broker);
+    process(&mut scrape);
     scrape
 }
 
 fn partitions(scrape: &mut Scrape, broker: &Broker) {
     let mut all = broker.partitions.all();
     all.sort_by(|a, b| a.topic_partition().cmp(b.topic_partition()));
-    let is_aggregated = all.len() > MAX_PARTITIONS;
+    let is_aggregated = all.len() > limit(broker);
     scrape.add(METRICS_AGGREGATED, &[], f64::from(u8::from(is_aggregated)));
+    let left_out = if is_aggregated { all.len() } else { 0 };
+    scrape.add(METRICS_LEFT_OUT, &[], left_out as f64);
+    let mut index_bytes: BTreeMap<&str, u64> = BTreeMap::new();
     let mut traffic: BTreeMap<&str, TrafficCounts> = BTreeMap::new();
     for partition in &all {
         let id = partition.topic_partition();
@@ -40,6 +49,11 @@ fn partitions(scrape: &mut Scrape, broker: &Broker) {
         sum.produced_records += counts.produced_records;
         sum.produced_batches += counts.produced_batches;
         sum.fetched_bytes += counts.fetched_bytes;
+        let segments = partition.log().segments();
+        let indexed: u64 = segments.iter().map(|it| it.key_index_bytes()).sum();
+        if indexed > 0 {
+            *index_bytes.entry(&id.topic).or_default() += indexed;
+        }
         if is_aggregated {
             continue;
         }
@@ -55,8 +69,10 @@ fn partitions(scrape: &mut Scrape, broker: &Broker) {
             scrape.add(family, labels, value as f64);
         }
         scrape.add(PARTITION_SIZE, labels, partition.size_bytes() as f64);
-        let segments = partition.log().segments().iter().count();
-        scrape.add(PARTITION_SEGMENTS, labels, segments as f64);
+        scrape.add(PARTITION_SEGMENTS, labels, segments.iter().count() as f64);
+    }
+    for (topic, bytes) in index_bytes {
+        scrape.add(KEYINDEX_BYTES, &[topic], bytes as f64);
     }
     for (topic, counts) in traffic {
         for (family, value) in [
@@ -72,7 +88,7 @@ fn partitions(scrape: &mut Scrape, broker: &Broker) {
 
 fn compaction(scrape: &mut Scrape, broker: &Broker) {
     let statuses = broker.cleaner.status();
-    let has_series = broker.partitions.all().len() <= MAX_PARTITIONS;
+    let has_series = broker.partitions.all().len() <= limit(broker);
     for status in statuses.iter().filter(|status| status.bounds.is_some()) {
         let number = status.topic_partition.partition.to_string();
         let labels: &[&str] = &[&status.topic_partition.topic, &number];
@@ -82,6 +98,7 @@ fn compaction(scrape: &mut Scrape, broker: &Broker) {
         }
         if has_series {
             compacted_partition(scrape, status, labels);
+            ages(scrape, broker, status, labels);
         }
     }
     for code in ReasonCode::ALL {
@@ -89,6 +106,20 @@ fn compaction(scrape: &mut Scrape, broker: &Broker) {
             .iter()
             .filter(|status| status.reason.code() == code);
         scrape.add(COMPACTION_STATE, &[code.word()], same.count() as f64);
+    }
+    let stats = broker.logs.stats();
+    for (phase, histogram) in [
+        ("index", &stats.index_builds),
+        ("plan", &stats.plans),
+        ("rewrite", &stats.rewrites),
+    ] {
+        scrape.add_histogram(COMPACTION_DURATION, &[phase], histogram.view());
+    }
+    for (reason, count) in [
+        ("missing", stats.missing_indexes_built()),
+        ("corrupt", stats.unusable_indexes_built()),
+    ] {
+        scrape.add(KEYINDEX_BUILDS, &[reason], count as f64);
     }
     let overview = broker.cleaner.overview();
     workers(scrape, &overview);
@@ -145,6 +176,32 @@ fn compacted_partition(scrape: &mut Scrape, status: &LogStatus, labels: &[&str])
     }
 }
 
+/// What needs more than the cleaner's own numbers.
+fn ages(scrape: &mut Scrape, broker: &Broker, status: &LogStatus, labels: &[&str]) {
+    let now_ms = broker.clock.now_ms();
+    let seconds_since = |ms: i64| now_ms.saturating_sub(ms).max(0) as f64 / 1e3;
+    let id = &status.topic_partition;
+    let partition = broker.partitions.get(&id.topic, id.partition);
+    if let (Some(partition), Some(bounds)) = (partition, &status.bounds) {
+        let segments = partition.log().segments();
+        let sealed = segments.as_slice().split_last().map(|(_, sealed)| sealed);
+        let dirty = sealed.unwrap_or_default().iter();
+        let mut dirty = dirty.filter(|it| it.base_offset() >= bounds.first_dirty_offset);
+        let oldest = dirty.find_map(|segment| segment.first_batch_timestamp());
+        scrape.add(COMPACTION_LAG, labels, oldest.map_or(0.0, seconds_since));
+        if let DeleteHorizon::At(horizon_ms) = status.horizon {
+            let retention_ms = partition.log().config().delete_retention_ms;
+            let seen_ms = horizon_ms.saturating_sub(retention_ms);
+            scrape.add(TOMBSTONE_OLDEST_AGE, labels, seconds_since(seen_ms));
+        }
+    }
+}
+
+/// Most partitions, and most groups, that have series of their own.
+fn limit(broker: &Broker) -> usize {
+    broker.config.http.metrics_partition_limit
+}
+
 fn workers(scrape: &mut Scrape, overview: &CleanerOverview) {
     let configured = f64::from(overview.threads_configured);
     scrape.add(COMPACTION_WORKERS, &[], configured);
@@ -153,6 +210,8 @@ fn workers(scrape: &mut Scrape, overview: &CleanerOverview) {
     scrape.add(COMPACTION_WORKERS_DEAD, &[], dead_threads(overview));
     scrape.add(COMPACTION_IO, &[], overview.throttled_bytes as f64);
     scrape.add(COMPACTION_IO_LIMIT, &[], overview.bytes_per_second);
+    let throttled = overview.throttled.as_secs_f64();
+    scrape.add(COMPACTION_THROTTLED, &[], throttled);
 }
 
 fn dead_threads(overview: &CleanerOverview) -> f64 {
@@ -214,6 +273,17 @@ fn clients(scrape: &mut Scrape, broker: &Broker) {
     for (api, count) in stats.requests() {
         scrape.add(KAFKA_REQUESTS, &[api.name()], count as f64);
     }
+    for (api, view) in stats.durations() {
+        scrape.add_histogram(KAFKA_REQUEST_DURATION, &[api.name()], view);
+    }
+    for (api, error, count) in stats.errors() {
+        scrape.add(KAFKA_REQUEST_ERRORS, &[api.name(), error], count as f64);
+    }
+    scrape.add_histogram(FETCH_READ_DURATION, &[], stats.fetch_reads());
+    for (result, view) in stats.lookups() {
+        scrape.add(GET_REQUESTS, &[result.word()], view.count() as f64);
+        scrape.add_histogram(GET_DURATION, &[result.word()], view);
+    }
     for (family, value) in [
         (CONNECTIONS, stats.connections()),
         (CONNECTIONS_OPENED, stats.connections_opened()),
@@ -225,22 +295,16 @@ fn clients(scrape: &mut Scrape, broker: &Broker) {
 
 fn groups(scrape: &mut Scrape, broker: &Broker) {
     // Absent while they are being loaded: half of them would look like a loss.
-    let Ok(listed) = group_view::list(broker) else {
+    let Ok((groups, states)) = group_view::describe_first(broker, limit(broker)) else {
         return;
     };
-    let mut by_state: BTreeMap<&str, u32> = BTreeMap::new();
-    for group in &listed {
-        *by_state.entry(group.state).or_default() += 1;
+    for (state, count) in states {
+        scrape.add(GROUPS, &[state], count as f64);
     }
-    for (state, count) in by_state {
-        scrape.add(GROUPS, &[state], f64::from(count));
-    }
-    for group in listed.iter().take(MAX_PARTITIONS) {
-        let Ok(view) = group_view::describe(broker, &group.group_id) else {
-            continue;
-        };
+    for view in groups {
+        let group_id = &*view.summary.group_id;
         let members = view.members.len() as f64;
-        scrape.add(GROUP_MEMBERS, &[&group.group_id], members);
+        scrape.add(GROUP_MEMBERS, &[group_id], members);
         let mut lags: BTreeMap<&str, i64> = BTreeMap::new();
         for committed in &view.offsets {
             if let Some(lag) = committed.lag() {
@@ -249,7 +313,7 @@ fn groups(scrape: &mut Scrape, broker: &Broker) {
             }
         }
         for (topic, lag) in lags {
-            scrape.add(GROUP_LAG, &[&group.group_id, topic], lag as f64);
+            scrape.add(GROUP_LAG, &[group_id, topic], lag as f64);
         }
     }
 }
@@ -265,6 +329,8 @@ fn disk(scrape: &mut Scrape, broker: &Broker) {
             scrape.add(family, log_dir, bytes as f64);
         }
     }
+    let syncs = broker.logs.stats().syncs.view();
+    scrape.add_histogram(FSYNC_DURATION, log_dir, syncs);
     let is_offline = broker.logs.is_offline().is_some();
     scrape.add(LOG_DIR_OFFLINE, log_dir, f64::from(u8::from(is_offline)));
     let failed = broker.logs.failed().len();

@@ -69,6 +69,24 @@ impl Kafka {
 
     /// Writes records to partition 0; answers how many bytes that were.
     pub async fn produce(&mut self, topic: &str, records: &[(&str, Option<&str>)]) -> usize {
+        let (bytes, code) = self.send(topic, 0, records).await;
+        assert_eq!(code, 0);
+        bytes
+    }
+
+    /// Writes to a partition that is not there.
+    pub async fn produce_fails(&mut self, topic: &str, partition: i32) {
+        let (_, code) = self.send(topic, partition, &[("a", Some("1"))]).await;
+        assert_ne!(code, 0);
+    }
+
+    /// The bytes of a batch, and what came of it.
+    async fn send(
+        &mut self,
+        topic: &str,
+        index: i32,
+        records: &[(&str, Option<&str>)],
+    ) -> (usize, i16) {
         let mut builder = BatchBuilder::new(BatchSpec::default());
         let now_ms = lastword_storage::Clock::System.now_ms();
         for (index, (key, value)) in records.iter().enumerate() {
@@ -84,14 +102,14 @@ impl Kafka {
             topic_data: vec![message!(TopicProduceData {
                 name: StrBytes::from(topic.to_owned()),
                 partition_data: vec![message!(PartitionProduceData {
-                    index: 0,
+                    index,
                     records: Some(batch.into()),
                 })],
             })],
         });
         let response = self.call(&request, 9).await;
-        assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
-        bytes
+        let code = response.responses[0].partition_responses[0].error_code;
+        (bytes, code)
     }
 
     /// Reads partition 0 from the start; answers how many bytes came.

@@ -5,6 +5,7 @@ mod docs;
 mod health;
 mod hostile;
 mod kafka;
+mod metric_names;
 mod metrics;
 mod page;
 mod v1;

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use lastword_http::metrics::family::{ALL, Kind};
 use lastword_record::TopicPartition;
 
 use crate::client::Running;
@@ -13,11 +12,10 @@ async fn scrape(running: &Running) -> BTreeMap<String, f64> {
     assert!(
         answer
             .head
-            .contains("content-type: application/openmetrics-text; version=1.0.0"),
+            .contains("content-type: text/plain; version=0.0.4"),
         "{}",
         answer.head
     );
-    assert!(answer.body.ends_with("# EOF\n"));
     let lines = answer.body.lines().filter(|line| !line.starts_with('#'));
     let samples = lines.map(|line| {
         let (name, value) = line.rsplit_once(' ').expect("a value");
@@ -78,6 +76,24 @@ async fn what_clients_did_is_counted_exactly() {
         bytes as f64
     );
     assert_eq!(value("lastword_kafka_requests_total{api=\"Produce\"}"), 2.0);
+    // A histogram's last bucket is its count.
+    for (name, count) in [
+        (
+            "lastword_kafka_request_duration_seconds_count{api=\"Produce\"}",
+            2.0,
+        ),
+        (
+            "lastword_kafka_request_duration_seconds_bucket{le=\"+Inf\",api=\"Produce\"}",
+            2.0,
+        ),
+        ("lastword_fetch_read_duration_seconds_count", 2.0),
+    ] {
+        assert_eq!(value(name), count, "{name}");
+    }
+    let syncs = metrics
+        .iter()
+        .find(|(name, _)| name.starts_with("lastword_fsync_duration_seconds_count{"));
+    assert!(syncs.is_some_and(|(_, count)| *count >= 2.0), "{syncs:?}");
     assert_eq!(value("lastword_connections{listener=\"PLAINTEXT\"}"), 1.0);
     assert_eq!(
         value("lastword_connections_opened_total{listener=\"PLAINTEXT\"}"),
@@ -143,6 +159,18 @@ async fn a_cleaning_moves_the_counters_by_what_it_did() {
     );
     let ok = "lastword_compaction_runs_total{topic=\"prices\",partition=\"0\",result=\"ok\"}";
     assert_eq!(after[ok], 1.0);
+    for phase in ["plan", "rewrite"] {
+        let count = format!("lastword_compaction_duration_seconds_count{{phase=\"{phase}\"}}");
+        assert_eq!(after[&count], 1.0, "{phase}");
+    }
+    assert!(after["lastword_keyindex_bytes{topic=\"prices\"}"] > 0.0);
+    assert_eq!(value("lastword_compaction_lag_seconds"), 0.0);
+    for (key, result) in [("a", "hit"), ("z", "miss")] {
+        running.get(&format!("/v1/topics/prices/keys/{key}")).await;
+        let metrics = scrape(&running).await;
+        let count = metrics[&format!("lastword_get_requests_total{{result=\"{result}\"}}")];
+        assert_eq!(count, 1.0, "{result}");
+    }
     running.stop().await;
 }
 
@@ -178,35 +206,46 @@ async fn the_nine_gauges_of_kafkas_cleaner_and_all_reasons_are_always_there() {
     running.stop().await;
 }
 
-#[test]
-fn names_keep_prometheus_rules_and_each_is_there_once() {
-    let names: BTreeSet<&str> = ALL.iter().map(|family| family.name).collect();
-    assert_eq!(names.len(), ALL.len());
-    for family in ALL {
-        let name = family.name;
-        assert!(
-            name.starts_with("lastword_") || name.starts_with("kafka_log_"),
-            "{name}"
-        );
-        assert_eq!(
-            name.ends_with("_total"),
-            family.kind == Kind::Counter,
-            "{name}"
-        );
-        assert!(
-            name.bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
-            "{name}"
-        );
-        assert!(
-            !family.help.is_empty() && !family.help.ends_with('.'),
-            "{name}"
-        );
-        for label in family.labels {
-            assert!(
-                !["key", "client", "client_id", "member"].contains(label),
-                "{name}"
-            );
-        }
-    }
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_limit_partitions_have_no_series_and_their_number_is_said() {
+    let running = Running::start(&[("lastword.metrics.partition.limit", "3")]).await;
+    let mut kafka = Kafka::connect(running.server.local_addr()).await;
+    kafka.create("few", 3).await;
+    let below = scrape(&running).await;
+    assert_eq!(below["lastword_metrics_aggregated"], 0.0);
+    assert_eq!(below["lastword_metrics_partitions_left_out"], 0.0);
+    let of_partitions = |metrics: &BTreeMap<String, f64>| {
+        let names = metrics.keys();
+        names.filter(|name| name.contains("partition=\"")).count()
+    };
+    assert!(of_partitions(&below) >= 3);
+    kafka.create("many", 2).await;
+    kafka.produce("many", &[("a", Some("1"))]).await;
+    let above = scrape(&running).await;
+    assert_eq!(above["lastword_metrics_aggregated"], 1.0);
+    assert_eq!(above["lastword_metrics_partitions_left_out"], 5.0);
+    assert_eq!(of_partitions(&above), 0);
+    // What is of topics and of all stays.
+    assert_eq!(
+        above["lastword_produced_records_total{topic=\"many\"}"],
+        1.0
+    );
+    let states = above
+        .iter()
+        .filter(|(name, _)| name.starts_with("lastword_compaction_state_partitions"));
+    assert_eq!(states.map(|(_, value)| value).sum::<f64>(), 5.0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_is_counted_by_kafkas_name() {
+    let running = Running::start(&[]).await;
+    let mut kafka = Kafka::connect(running.server.local_addr()).await;
+    kafka.create("prices", 1).await;
+    kafka.produce_fails("prices", 7).await;
+    let metrics = scrape(&running).await;
+    let name =
+        "lastword_kafka_request_errors_total{api=\"Produce\",error=\"UNKNOWN_TOPIC_OR_PARTITION\"}";
+    assert_eq!(metrics.get(name), Some(&1.0), "{metrics:#?}");
+    running.stop().await;
 }

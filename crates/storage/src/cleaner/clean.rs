@@ -217,7 +217,9 @@ fn clean_once(
 ) -> Result<Cleaned, StorageError> {
     let mut timer = Timer::start();
     let plan = plan_once(log, request, isolated, resources, control)?;
-    stats.plan_ms += timer.lap_ms();
+    let took = timer.lap();
+    stats.plan_ms += took.as_millis() as u64;
+    log.engine_stats().plans.record(took);
     stats.keys = plan.keys;
     stats.records_planned = plan.records;
     stats.tombstones = plan.tombstones;
@@ -263,7 +265,9 @@ fn clean_once(
         finished.and(rewritten)
     });
     rewritten?;
-    stats.rewrite_ms += timer.lap_ms();
+    let took = timer.lap();
+    stats.rewrite_ms += took.as_millis() as u64;
+    log.engine_stats().rewrites.record(took);
 
     let new_horizon_ms = new_horizon_ms(log, request.now_ms);
     // Behind a damaged segment something may have been held back: whoever repairs it does not write to the log.
@@ -372,9 +376,9 @@ impl Timer {
         Timer(std::time::Instant::now())
     }
 
-    fn lap_ms(&mut self) -> u64 {
+    fn lap(&mut self) -> std::time::Duration {
         let elapsed = self.0.elapsed();
         self.0 = std::time::Instant::now();
-        elapsed.as_millis() as u64
+        elapsed
     }
 }

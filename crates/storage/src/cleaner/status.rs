@@ -2,6 +2,7 @@
 //! being cleaned. Plain data; the lock is `notes` of `worker::Shared`.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use lastword_record::{TopicId, TopicPartition};
 
@@ -159,6 +160,8 @@ pub struct CleanerOverview {
     pub bytes_per_second: f64,
     /// Read and written since the start.
     pub throttled_bytes: u64,
+    /// How long cleanings have waited for their share since the start, all together.
+    pub throttled: Duration,
     /// What one cleaning may take for planning.
     pub memory_bytes: usize,
     /// When a thread last looked for work; none before the first time.

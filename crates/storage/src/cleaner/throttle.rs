@@ -34,6 +34,8 @@ struct Bucket {
     available_bytes: f64,
     filled_at: Instant,
     total_bytes: u64,
+    /// Of all callers together.
+    waited: Duration,
     window_began_at: Instant,
     window_bytes: u64,
     is_stopped: bool,
@@ -92,12 +94,14 @@ impl Throttle {
                 Some(_) => wait.min(Feedback::WINDOW),
                 None => wait,
             };
+            let began = Instant::now();
             bucket = self
                 .changed
                 .wait_timeout(bucket, wait)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
             let now = Instant::now();
+            bucket.waited += now.saturating_duration_since(began);
             bucket.fill(now);
             bucket.look(self.latencies.as_deref(), now);
         }
@@ -126,6 +130,11 @@ impl Throttle {
         self.lock().total_bytes
     }
 
+    /// How long callers have waited since the start, all together.
+    pub fn waited(&self) -> Duration {
+        self.lock().waited
+    }
+
     /// Ends every wait, now and later.
     pub fn stop(&self) {
         self.lock().is_stopped = true;
@@ -145,6 +154,7 @@ impl Bucket {
             available_bytes: burst_bytes(bytes_per_second),
             filled_at: now,
             total_bytes: 0,
+            waited: Duration::ZERO,
             // Before the first byte there was a pause.
             window_began_at: now.checked_sub(LONG_PAUSE).unwrap_or(now),
             window_bytes: 0,

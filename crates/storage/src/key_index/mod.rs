@@ -28,6 +28,7 @@ mod sort;
 mod varint;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use lastword_record::Decompressor;
 
@@ -62,13 +63,16 @@ pub fn open_or_build(
         return Ok((index, None));
     }
     let _building = lock(segment.key_index_building());
+    let mut was_unusable = false;
     match find(segment, request.hasher)? {
         Found::Index(index) => return Ok((index, None)),
         Found::Missing => {}
         Found::Unusable(reason) => {
             tracing::warn!(file = %segment.key_index_path(), reason, "a key index is not usable and is built again");
+            was_unusable = true;
         }
     }
+    let began = Instant::now();
     let path = temporary_path(segment);
     let dir = log.dir();
     let result = dir
@@ -87,6 +91,8 @@ pub fn open_or_build(
             return Err(error);
         }
     };
+    log.engine_stats().count_index_build(was_unusable);
+    log.engine_stats().index_builds.record(began.elapsed());
     match KeyIndex::open(segment, request.hasher)? {
         Found::Index(index) => Ok((index, Some(built))),
         Found::Missing => Err(StorageError::Stale),

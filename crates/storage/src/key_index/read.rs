@@ -62,6 +62,7 @@ impl KeyIndex {
         if let Some(reason) = mismatch(&header, size_bytes, segment, hasher)? {
             return Ok(Found::Unusable(reason.into()));
         }
+        segment.note_key_index_bytes(size_bytes);
         Ok(Found::Index(KeyIndex {
             file,
             path,

@@ -19,6 +19,7 @@ use super::validate::Scratch;
 use crate::checkpoint::OffsetCheckpointFile;
 use crate::clock::Clock;
 use crate::dir::Dir;
+use crate::engine_stats::EngineStats;
 use crate::error::StorageError;
 use crate::file_name;
 use crate::latency::Latencies;
@@ -43,6 +44,7 @@ pub(crate) struct DirectoryContext {
     /// A segment was sealed, or a log has changed its config: key indexes may have to be built.
     pub sealed: Signal,
     pub latencies: Arc<Latencies>,
+    pub stats: EngineStats,
     pub visibility: Option<Visibility>,
     pub max_decompressed_bytes: usize,
     producer_id_expiration_ms: AtomicI64,
@@ -70,6 +72,7 @@ impl DirectoryContext {
             sync_queue: SyncQueue::default(),
             sealed: Signal::default(),
             latencies: Arc::default(),
+            stats: EngineStats::default(),
             visibility,
             max_decompressed_bytes,
             producer_id_expiration_ms: AtomicI64::new(producer_id_expiration_ms),

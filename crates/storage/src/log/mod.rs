@@ -45,6 +45,7 @@ use lastword_record::{TopicId, TopicPartition};
 
 use crate::config::LogConfig;
 use crate::dir::Dir;
+use crate::engine_stats::EngineStats;
 use crate::error::StorageError;
 use crate::lock::lock;
 use crate::producer_state::{
@@ -125,6 +126,11 @@ impl Log {
     /// The log directory this partition lives in.
     pub fn dir(&self) -> Arc<dyn Dir> {
         Arc::clone(&self.context.dir)
+    }
+
+    /// The counters of the directory.
+    pub(crate) fn engine_stats(&self) -> &EngineStats {
+        &self.context.stats
     }
 
     /// Name of the partition's directory in [`Log::dir`].

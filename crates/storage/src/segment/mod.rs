@@ -29,7 +29,7 @@ mod time_index;
 mod transaction_index;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use lastword_record::BatchHeader;
@@ -81,6 +81,7 @@ pub struct Segment {
     writer: Mutex<IndexFeed>,
     key_index_building: Mutex<()>,
     has_key_index: AtomicBool,
+    key_index_bytes: AtomicU64,
 }
 
 impl Segment {
@@ -118,6 +119,7 @@ impl Segment {
             writer: Mutex::new(feed),
             key_index_building: Mutex::default(),
             has_key_index: AtomicBool::new(false),
+            key_index_bytes: AtomicU64::new(0),
         })
     }
 
@@ -274,6 +276,18 @@ impl Segment {
 
     pub(crate) fn set_has_key_index(&self, is_there: bool) {
         self.has_key_index.store(is_there, Ordering::Relaxed);
+    }
+
+    /// Bytes of its key index, as it was opened last; 0 while there is none.
+    pub fn key_index_bytes(&self) -> u64 {
+        match self.has_key_index() {
+            true => self.key_index_bytes.load(Ordering::Relaxed),
+            false => 0,
+        }
+    }
+
+    pub(crate) fn note_key_index_bytes(&self, bytes: u64) {
+        self.key_index_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// See [`key_index`](crate::key_index).

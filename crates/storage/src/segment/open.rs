@@ -4,7 +4,7 @@
 //! offset must be there; from there the headers of the last few batches give the next offset and the newest timestamps. What an
 //! index says in between is checked when it is used.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::files::SegmentFiles;
@@ -79,6 +79,7 @@ pub(super) fn open(
         writer: Mutex::new(tail.feed),
         key_index_building: Mutex::default(),
         has_key_index: AtomicBool::new(false),
+        key_index_bytes: AtomicU64::new(0),
         files,
     })
 }

@@ -121,6 +121,7 @@ impl Shared {
             busy_with: facts.busy_with,
             bytes_per_second: self.throttle.bytes_per_second(),
             throttled_bytes: self.throttle.total_bytes(),
+            throttled: self.throttle.waited(),
             memory_bytes: self.memory_bytes(Work::Thread),
             last_look_ms: lock(&self.notes).last_look_ms,
         }
