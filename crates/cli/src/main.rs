@@ -15,6 +15,7 @@ mod completion;
 mod error;
 mod format;
 mod http;
+mod notify;
 mod offset;
 mod output;
 mod process;

@@ -5,12 +5,16 @@
 //! is loaded; that somebody else has its default port is said, and is no error. Once clients can connect, one block says where; it goes to
 //! standard output, so that a script can wait for `ready`. The log goes to standard error.
 //!
+//! `--ephemeral` is for tests: data in a directory of its own that goes with the process, ports that are free, and before
+//! the block a line `BROKERS=HOST:PORT` and a line `HTTP=HOST:PORT`. Everything else is as ever, syncs included.
+//! A service manager hears of readiness (`notify`).
+//!
 //! SIGTERM or SIGINT stops in order and ends with 0; the second one ends at once. SIGHUP reads the settings again.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,8 +24,10 @@ use lastword_http::{Http, StartError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{CliError, Result};
+use crate::notify::Notify;
 use crate::output::{self, count, say};
 use crate::process;
+use crate::scratch::Scratch;
 use crate::settings::{Settings, Sources};
 
 const DEFAULT_DATA: &str = "./lastword-data";
@@ -30,6 +36,7 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:9092";
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  lastword serve\n  lastword serve --data /var/lib/lastword --listen 127.0.0.1:19092\n  \
+    lastword serve --ephemeral\n  \
     lastword serve server.properties --set log.cleaner.threads=2 --set log.segment.bytes=64MiB"
 )]
 pub struct Args {
@@ -55,13 +62,20 @@ pub struct Args {
     /// An unknown setting is an error, and not a warning
     #[arg(long)]
     strict: bool,
+    /// For tests: data that goes with the process, free ports, and a line BROKERS=HOST:PORT when it is ready
+    #[arg(long, conflicts_with = "data")]
+    ephemeral: bool,
     /// What is logged, as in info or warn,lastword_storage=debug [default: info; warn on a terminal]
     #[arg(long, env = "LASTWORD_LOG", value_name = "FILTER")]
     log_level: Option<String>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let sources = sources(args)?;
+    let scratch = args.ephemeral.then(|| Scratch::new("lastword-ephemeral"));
+    let scratch = scratch.transpose().map_err(|error| {
+        CliError::local("DATA", "cannot make a temporary directory").why(error.to_string())
+    })?;
+    let sources = sources(args, scratch.as_ref())?;
     let settings = sources.read()?;
     settings.check_readable()?;
     process::start_log(args.log_level.as_deref(), "info", "warn")?;
@@ -87,14 +101,16 @@ pub fn run(args: &Args) -> Result<()> {
         .map_err(|error| {
             CliError::local("RUNTIME", "cannot start threads").why(error.to_string())
         })?;
-    runtime.block_on(serve(config, sources))
+    runtime.block_on(serve(config, sources, scratch))
 }
 
-async fn serve(config: BrokerConfig, sources: Sources) -> Result<()> {
+async fn serve(config: BrokerConfig, sources: Sources, scratch: Option<Scratch>) -> Result<()> {
     let start = Instant::now();
+    let notify = Notify::from_env();
     let data = config.log_dir.clone();
     let is_new = !Path::new(&data).join("meta.properties").exists();
-    let stop = stop_signals()?;
+    let stop = stop_signals(scratch.as_ref().map(|it| it.path().to_owned()))?;
+    notify.status(&format!("loading {data}"));
     let http = start_http(&config).await?;
     let server = Server::start(config)
         .await
@@ -105,20 +121,43 @@ async fn serve(config: BrokerConfig, sources: Sources) -> Result<()> {
         http.iter().for_each(|http| http.serve(server.broker()));
     }
     let ready_s = start.elapsed().as_secs_f64();
+    if scratch.is_some() {
+        output::text(&machine_lines(&server, &http))?;
+    }
     output::text(&ready_block(&server, &http_line, &data, is_new, ready_s))?;
+    let partitions = count(server.broker().logs.logs().len(), "partition");
+    notify.ready(&format!("serving {partitions} on {}", server.local_addr()));
+    let watchdog = tokio::spawn(notify.clone().keep_alive());
     stop.await;
+    notify.stopping();
+    watchdog.abort();
     let stopping = Instant::now();
     let stopped = server.stop().await;
     if let Ok(Some(http)) = http {
         http.stop().await;
     }
     stopped.map_err(|error| explain(&error, &data))?;
+    // After the broker has let go of it.
+    drop(scratch);
     // Who started us may have closed the pipe by now; we have stopped cleanly all the same.
     let _ = output::text(&format!(
         "  stopped in {:.2} s\n",
         stopping.elapsed().as_secs_f64()
     ));
     Ok(())
+}
+
+/// For whoever started an ephemeral broker: they come when it is ready.
+fn machine_lines(server: &Server, http: &Result<Option<Http>, StartError>) -> String {
+    let broker = server.broker();
+    let brokers = format!(
+        "BROKERS={}:{}\n",
+        &*broker.endpoint.host, broker.endpoint.port
+    );
+    match http {
+        Ok(Some(http)) => format!("{brokers}HTTP={}\n", http.local_addr()),
+        _ => brokers,
+    }
 }
 
 /// Listens for HTTP. The inner error is a default port that somebody else has: the broker does without.
@@ -168,8 +207,16 @@ fn ready_block(server: &Server, http: &str, data: &str, is_new: bool, ready_s: f
 }
 
 /// Where the settings are; the flags are the strongest.
-fn sources(args: &Args) -> Result<Sources> {
+fn sources(args: &Args, scratch: Option<&Scratch>) -> Result<Sources> {
+    const FLAG: &str = "--ephemeral";
     let mut flags = Vec::new();
+    if let Some(scratch) = scratch {
+        let data = scratch.path().to_string_lossy().into_owned();
+        flags.push(("log.dirs", data, FLAG));
+        // An address that was asked for comes after these.
+        flags.push(("listeners", "PLAINTEXT://127.0.0.1:0".to_owned(), FLAG));
+        flags.push(("lastword.http.listen", "127.0.0.1:0".to_owned(), FLAG));
+    }
     if let Some(data) = &args.data {
         flags.push(("log.dirs", data.clone(), "--data"));
     }
@@ -318,7 +365,7 @@ fn explain_listen(address: &str, source: &io::Error, flag: &str) -> CliError {
 }
 
 /// Ready at the first SIGTERM or SIGINT. From then on a second one ends the process at once.
-fn stop_signals() -> Result<impl Future<Output = ()>> {
+fn stop_signals(scratch: Option<PathBuf>) -> Result<impl Future<Output = ()>> {
     let listen = |kind| {
         signal(kind).map_err(|error| {
             CliError::local("SIGNALS", "cannot listen for signals").why(error.to_string())
@@ -337,7 +384,10 @@ fn stop_signals() -> Result<impl Future<Output = ()>> {
                 _ = terminate.recv() => 143,
                 _ = interrupt.recv() => 130,
             };
-            say("stopped at once: the next start will check the logs");
+            match scratch {
+                Some(path) => drop(std::fs::remove_dir_all(path)),
+                None => say("stopped at once: the next start will check the logs"),
+            }
             std::process::exit(code);
         });
     })

@@ -14,6 +14,7 @@ mod readme;
 mod records;
 mod serve;
 mod shell;
+mod service;
 mod steering;
 mod support;
 mod topics;
