@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::{Reply, RequestContext};
-use crate::broker::Broker;
+use crate::broker::{Broker, Endpoint};
 use crate::dispatch::dispatch;
 
 /// Requests of one connection that may be in work or waiting for their turn to be answered.
@@ -74,12 +74,13 @@ pub(crate) async fn serve(
     broker: Arc<Broker>,
     limits: Arc<ConnectionLimits>,
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, endpoint): (SocketAddr, Arc<Endpoint>),
     stop: watch::Receiver<bool>,
 ) {
     let (read_half, write_half) = stream.into_split();
     let (sender, receiver) = mpsc::channel(MAX_PIPELINED);
-    let reading = read_requests(&broker, &limits, read_half, peer, stop.clone(), sender);
+    let from = (peer, endpoint);
+    let reading = read_requests(&broker, &limits, read_half, from, stop.clone(), sender);
     let writing = write_replies(write_half, receiver, stop.clone());
     // The reader's end drops the queue: the writer finishes what was begun, then ends as well.
     let (read, written) = tokio::join!(
@@ -113,7 +114,7 @@ async fn read_requests(
     broker: &Arc<Broker>,
     limits: &ConnectionLimits,
     stream: OwnedReadHalf,
-    peer: SocketAddr,
+    (peer, endpoint): (SocketAddr, Arc<Endpoint>),
     mut stop: watch::Receiver<bool>,
     replies: mpsc::Sender<Reply>,
 ) -> Result<(), Close> {
@@ -139,6 +140,7 @@ async fn read_requests(
             correlation_id: header.correlation_id,
             client_id: header.client_id,
             peer,
+            endpoint: endpoint.clone(),
         };
         let reply = dispatch(broker, &context, body).await;
         drop(permit);

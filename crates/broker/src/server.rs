@@ -25,7 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::{Broker, Endpoint};
 use crate::compaction::Compactions;
-use crate::config::BrokerConfig;
+use crate::config::{BrokerConfig, Listener};
 use crate::connection::{self, ConnectionLimits};
 use crate::coordinator::{Groups, Transactions, groups, transactions};
 use crate::error_map::ApiError;
@@ -88,18 +88,20 @@ pub struct Server {
     stop: watch::Sender<bool>,
     accepting: JoinHandle<()>,
     background: Background,
+    local_addrs: Vec<SocketAddr>,
 }
 
 impl Server {
     /// Recovers the data directory and listens. Returns once clients can connect.
     pub async fn start(config: BrokerConfig) -> Result<Server, ServerError> {
-        let listener = listen(&config).await?;
-        let local_addr = listener
-            .local_addr()
-            .map_err(|source| ServerError::Listen {
-                address: config.listen_address(),
-                source,
-            })?;
+        let (listener, local_addr) = listen(&config.listener).await?;
+        let mut local_addrs = vec![local_addr];
+        let mut more = Vec::with_capacity(config.more_listeners.len());
+        for (listener, advertised) in &config.more_listeners {
+            let (listener, local_addr) = listen(listener).await?;
+            more.push((listener, Arc::new(endpoint(advertised, local_addr))));
+            local_addrs.push(local_addr);
+        }
         let (stop, stopping) = watch::channel(false);
         let stop_seen = stopping.clone();
         let broker = tokio::task::spawn_blocking(move || open(config, local_addr, stop_seen))
@@ -110,16 +112,27 @@ impl Server {
             .map_err(|error| ServerError::Internal(format!("cannot start a thread: {error}")))?;
         groups::start(&broker);
         transactions::start(&broker);
-        let accepting = tokio::spawn(accept(broker.clone(), listener, stopping));
+        let listeners = [(listener, Arc::new(broker.endpoint.clone()))];
+        let accepting = tokio::spawn(accept_all(
+            broker.clone(),
+            listeners.into_iter().chain(more).collect(),
+            stopping,
+        ));
         Ok(Server {
             broker,
             stop,
             accepting,
             background,
+            local_addrs,
         })
     }
 
-    /// Where it listens.
+    /// Where it listens, in the order of `listeners`.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Where its first listener is.
     pub fn local_addr(&self) -> SocketAddr {
         self.broker.local_addr
     }
@@ -151,11 +164,25 @@ impl Server {
     }
 }
 
-async fn listen(config: &BrokerConfig) -> Result<TcpListener, ServerError> {
-    let address = config.listen_address();
-    TcpListener::bind((config.listener.host.as_str(), config.listener.port))
-        .await
-        .map_err(|source| ServerError::Listen { address, source })
+async fn listen(listener: &Listener) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Listen {
+        address: format!("{}:{}", listener.host, listener.port),
+        source,
+    };
+    let bound = TcpListener::bind((listener.host.as_str(), listener.port)).await;
+    let bound = bound.map_err(failed)?;
+    let local_addr = bound.local_addr().map_err(failed)?;
+    Ok((bound, local_addr))
+}
+
+fn endpoint(advertised: &Listener, local_addr: SocketAddr) -> Endpoint {
+    Endpoint {
+        host: advertised.host.as_str().into(),
+        port: match advertised.port {
+            0 => local_addr.port().into(),
+            port => port.into(),
+        },
+    }
 }
 
 /// Opens the data directory and makes the broker. Blocks.
@@ -230,13 +257,7 @@ fn open(
     let broker = Broker {
         cluster_id: cluster.cluster_id.as_str().into(),
         node_id: config.node_id,
-        endpoint: Endpoint {
-            host: config.advertised.host.as_str().into(),
-            port: match config.advertised.port {
-                0 => local_addr.port().into(),
-                port => port.into(),
-            },
-        },
+        endpoint: endpoint(&config.advertised, local_addr),
         local_addr,
         groups: Groups::new(&config.groups, clock.clone()),
         transactions: Transactions::new(&config.transactions, clock.clone()),
@@ -369,7 +390,12 @@ fn next_producer_id(broker: &Broker) -> i64 {
     largest.map_or(0, |id| id.saturating_add(1))
 }
 
-async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receiver<bool>) {
+/// Accepts on every listener until the broker stops. Limits are of all of them together.
+async fn accept_all(
+    broker: Arc<Broker>,
+    listeners: Vec<(TcpListener, Arc<Endpoint>)>,
+    stop: watch::Receiver<bool>,
+) {
     let limits = Arc::new(ConnectionLimits {
         request_memory: Semaphore::new(broker.config.request_memory_bytes),
         request_memory_bytes: broker.config.request_memory_bytes,
@@ -377,6 +403,20 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receive
         idle_timeout: broker.config.connections_max_idle,
     });
     let counts = Arc::new(ConnectionCounts::default());
+    let mut accepting = JoinSet::new();
+    for (listener, endpoint) in listeners {
+        let shared = (broker.clone(), limits.clone(), counts.clone());
+        accepting.spawn(accept(shared, listener, endpoint, stop.clone()));
+    }
+    while accepting.join_next().await.is_some() {}
+}
+
+async fn accept(
+    (broker, limits, counts): (Arc<Broker>, Arc<ConnectionLimits>, Arc<ConnectionCounts>),
+    listener: TcpListener,
+    endpoint: Arc<Endpoint>,
+    stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut stopping = stop.clone();
     loop {
@@ -401,7 +441,8 @@ async fn accept(broker: Arc<Broker>, listener: TcpListener, stop: watch::Receive
             continue;
         };
         configure(&stream);
-        let serving = connection::serve(broker.clone(), limits.clone(), stream, peer, stop.clone());
+        let from = (peer, endpoint.clone());
+        let serving = connection::serve(broker.clone(), limits.clone(), stream, from, stop.clone());
         let counting = broker.clone();
         counting.stats.connection_opened();
         connections.spawn(async move {

@@ -38,8 +38,8 @@ pub(crate) async fn handle(
         controller_id: broker.node_id,
         brokers: vec![message!(DescribeClusterBroker {
             broker_id: broker.node_id,
-            host: broker.endpoint.host.clone(),
-            port: broker.endpoint.port,
+            host: context.endpoint.host.clone(),
+            port: context.endpoint.port,
             rack: broker.config.rack.as_deref().map(StrBytes::from),
         })],
     });

@@ -59,8 +59,8 @@ pub(crate) async fn handle(
             listeners: vec![message!(Listener {
                 // The listener serves clients and is the controller's too.
                 name: "CONTROLLER".into(),
-                host: broker.endpoint.host.clone(),
-                port: u16::try_from(broker.endpoint.port).unwrap_or(0),
+                host: context.endpoint.host.clone(),
+                port: u16::try_from(context.endpoint.port).unwrap_or(0),
             })],
         })];
     }

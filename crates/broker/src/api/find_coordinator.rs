@@ -33,11 +33,11 @@ pub(crate) async fn handle(
     if context.api_version >= FIRST_VERSION_WITH_MANY_KEYS {
         let mut coordinators = Vec::with_capacity(request.coordinator_keys.len());
         for key in request.coordinator_keys {
-            coordinators.push(find(broker, key_type, key).await);
+            coordinators.push(find(broker, context, key_type, key).await);
         }
         return context.reply(&message!(FindCoordinatorResponse { coordinators }));
     }
-    let found = find(broker, key_type, request.key).await;
+    let found = find(broker, context, key_type, request.key).await;
     context.reply(&message!(FindCoordinatorResponse {
         error_code: found.error_code,
         error_message: found.error_message,
@@ -47,13 +47,18 @@ pub(crate) async fn handle(
     }))
 }
 
-async fn find(broker: &Arc<Broker>, key_type: i8, key: StrBytes) -> Coordinator {
+async fn find(
+    broker: &Arc<Broker>,
+    context: &RequestContext,
+    key_type: i8,
+    key: StrBytes,
+) -> Coordinator {
     match coordinates(broker, key_type, &key).await {
         Ok(()) => message!(Coordinator {
             key,
             node_id: broker.node_id,
-            host: broker.endpoint.host.clone(),
-            port: broker.endpoint.port,
+            host: context.endpoint.host.clone(),
+            port: context.endpoint.port,
         }),
         Err(error) => message!(Coordinator {
             key,

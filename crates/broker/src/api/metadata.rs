@@ -46,8 +46,8 @@ pub(crate) async fn handle(
     let mut response = message!(MetadataResponse {
         brokers: vec![message!(MetadataResponseBroker {
             node_id: broker.node_id,
-            host: broker.endpoint.host.clone(),
-            port: broker.endpoint.port,
+            host: context.endpoint.host.clone(),
+            port: context.endpoint.port,
             rack: broker.config.rack.as_deref().map(StrBytes::from),
         })],
         cluster_id: Some(broker.cluster_id.clone()),

@@ -25,9 +25,12 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use lastword_protocol::messages::KafkaResponse;
 use lastword_protocol::{ApiKey, EncodeError, ResponseFrame, StrBytes, response};
+
+use crate::broker::Endpoint;
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
@@ -113,6 +116,8 @@ pub struct RequestContext {
     pub client_id: Option<StrBytes>,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// Where clients of this listener are told to connect.
+    pub endpoint: Arc<Endpoint>,
 }
 
 /// The answer of a handler.

@@ -1,6 +1,7 @@
 //! `listeners`, `advertised.listeners` and `lastword.http.listen`.
 //!
-//! One plaintext listener for clients. Listeners of the controller quorum are skipped, so that a
+//! Plaintext listeners for clients, each with an address of its own to tell them: those inside of a container network and
+//! those outside need different ones. Listeners of the controller quorum are skipped, so that a
 //! file written for Kafka can be used. Anything but loopback is refused unless it is asked for by
 //! name: there is no authentication here, and who can connect can delete every topic.
 
@@ -64,30 +65,32 @@ impl Listener {
     }
 }
 
-/// The listener for clients.
-pub(super) fn client_listener(properties: &Properties) -> Result<Listener, ConfigError> {
+/// Most listeners: each costs a task and a socket.
+const MAX_LISTENERS: usize = 16;
+
+/// The listeners for clients, at least one; names are unique.
+pub(super) fn client_listeners(properties: &Properties) -> Result<Vec<Listener>, ConfigError> {
     let text = properties
         .get(LISTENERS)
         .map_or(DEFAULT_LISTENERS, String::as_str);
-    let mut listeners = for_clients(properties, LISTENERS, text)?;
-    let listener = match listeners.len() {
-        1 => listeners.remove(0),
-        0 => return Err(ConfigError::new(LISTENERS, text, "no listener for clients")),
-        _ => {
-            return Err(ConfigError::new(
-                LISTENERS,
-                text,
-                "one client listener is supported",
-            ));
-        }
-    };
-    let protocol = protocol_of(properties, &listener.name);
-    if protocol != "PLAINTEXT" {
-        let reason = format!("{protocol} is not supported, only PLAINTEXT");
+    let listeners = for_clients(properties, LISTENERS, text)?;
+    if listeners.is_empty() || listeners.len() > MAX_LISTENERS {
+        let reason = format!("expected 1 to {MAX_LISTENERS} listeners for clients");
         return Err(ConfigError::new(LISTENERS, text, reason));
     }
-    check_is_local(properties, LISTENERS, text, &listener)?;
-    Ok(listener)
+    for (index, listener) in listeners.iter().enumerate() {
+        if listeners[..index].iter().any(|it| it.name == listener.name) {
+            let reason = format!("there are two listeners of the name {}", listener.name);
+            return Err(ConfigError::new(LISTENERS, text, reason));
+        }
+        let protocol = protocol_of(properties, &listener.name);
+        if protocol != "PLAINTEXT" {
+            let reason = format!("{protocol} is not supported, only PLAINTEXT");
+            return Err(ConfigError::new(LISTENERS, text, reason));
+        }
+        check_is_local(properties, LISTENERS, text, listener)?;
+    }
+    Ok(listeners)
 }
 
 /// The HTTP listener; none when it is switched off.

@@ -68,10 +68,12 @@ impl From<lastword_storage::config::ConfigError> for ConfigError {
 pub struct BrokerConfig {
     /// `node.id`, or the older `broker.id`.
     pub node_id: i32,
-    /// The one listener.
+    /// The first listener.
     pub listener: Listener,
     /// Where clients are told to connect; port 0 stands for the port that was bound.
     pub advertised: Listener,
+    /// Further listeners, each with where clients that came by it are told to connect.
+    pub more_listeners: Vec<(Listener, Listener)>,
     /// The HTTP server.
     pub http: HttpSettings,
     /// `log.dirs`, or `log.dir`.
@@ -195,7 +197,13 @@ impl BrokerConfig {
     pub fn from_properties(properties: &Properties) -> Result<BrokerConfig, ConfigError> {
         let names = names::sort(properties)?;
         let values = Values { properties };
-        let listener = listener::client_listener(properties)?;
+        let mut listeners = Vec::new();
+        for listener in listener::client_listeners(properties)? {
+            let advertised = listener::advertised_listener(properties, &listener)?;
+            listeners.push((listener, advertised));
+        }
+        // There is at least one.
+        let (listener, advertised) = listeners.remove(0);
         let max_request_bytes = values.size("socket.request.max.bytes")?;
         let request_memory_bytes = match values.long("queued.max.request.bytes")? {
             bytes if bytes > 0 => bytes as usize,
@@ -210,8 +218,9 @@ impl BrokerConfig {
             } else {
                 "broker.id"
             })?,
-            advertised: listener::advertised_listener(properties, &listener)?,
+            advertised,
             listener,
+            more_listeners: listeners,
             http: http_settings(&values)?,
             log_dir: log_dir(properties)?,
             num_partitions: values.int("num.partitions")?,
@@ -312,11 +321,6 @@ impl BrokerConfig {
                 .map(|(name, value)| (name.clone(), value.clone())),
         );
         properties
-    }
-
-    /// The address to listen on, for messages.
-    pub(crate) fn listen_address(&self) -> String {
-        format!("{}:{}", self.listener.host, self.listener.port)
     }
 }
 

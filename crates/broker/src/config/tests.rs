@@ -230,6 +230,9 @@ fn an_invalid_value_is_refused_by_name() {
         ("log.cleanup.policy", "compactt"),
         ("listeners", "127.0.0.1:9092"),
         ("listeners", "SASL_SSL://127.0.0.1:9092"),
+        ("listeners", "CONTROLLER://127.0.0.1:9093"),
+        ("listeners", "A://127.0.0.1:1,A://127.0.0.1:2"),
+        ("listeners", "PLAINTEXT://127.0.0.1:1,INSIDE://127.0.0.1:2"),
         ("ssl.keystore.location", "/etc/key"),
         ("log.dirs", "a,b"),
     ] {

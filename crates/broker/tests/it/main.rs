@@ -9,6 +9,7 @@ mod connections;
 mod fetch_waits;
 mod groups;
 mod hostile_frames;
+mod listeners;
 mod metadata_and_offsets;
 mod pipelining;
 mod produce_and_fetch;
