@@ -66,6 +66,8 @@ enum Command {
     Get(commands::get::Args),
     /// Clean compacted logs now, see why they are not, pause and resume: on a running broker, or on a directory
     Compact(commands::compact::Args),
+    /// Print a dashboard, alert rules, a systemd unit, a compose file
+    Generate(commands::generate::Args),
     /// Show what lies in the files of a log
     Dump(commands::dump::Args),
     /// Prove that one directory is a right cleaning of another
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
             let json = args.json();
             (commands::compact::run(&args), json)
         }
+        Command::Generate(args) => (commands::generate::run(&args), false),
         Command::Dump(args) => {
             let json = args.json();
             (commands::dump::run(&args), json)

@@ -7,6 +7,7 @@ pub mod config;
 pub mod consume;
 pub mod demo;
 pub mod dump;
+pub mod generate;
 pub mod get;
 pub mod man;
 pub mod produce;
