@@ -160,7 +160,7 @@ pub const BROKER_CONFIGS: &[BrokerConfigEntry] = &[
     entry("lastword.insecure.listen", Boolean, "false", ANY, "Allows a listener that is not on a loopback address, without authentication."),
     entry("lastword.metrics.partition.limit", Int, "1000", NOT_NEGATIVE, "Above this many partitions the metrics have no series of single ones; groups beyond as many have none either."),
     idle("leader.replication.throttled.rate", Long, "9223372036854775807", (0, i64::MAX)),
-    entry("listeners", Text, "PLAINTEXT://127.0.0.1:9092", ANY, "The address to listen on."),
+    entry("listeners", Text, "PLAINTEXT://127.0.0.1:9092", ANY, "Where to listen, NAME://host:port, several by commas; clients are told the address in advertised.listeners of the one they came by."),
     entry("log.dir", Text, "", ANY, "The data directory, when log.dirs is not set."),
     entry("log.dirs", Text, "lastword-data", ANY, "The data directory; one."),
     entry("log.retention.check.interval.ms", Long, "300000", (1, i64::MAX), "How often retention is applied."),
