@@ -20,6 +20,7 @@ mod offset;
 mod output;
 mod process;
 mod properties;
+mod schema;
 mod scratch;
 mod settings;
 mod terminal;
@@ -27,9 +28,9 @@ mod time;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::error::Exit;
+use crate::error::{CliError, Exit};
 
 #[derive(Parser)]
 #[command(
@@ -38,11 +39,15 @@ use crate::error::Exit;
     about = "A Kafka-compatible log broker that keeps the last word on every key",
     disable_help_subcommand = false,
     after_help = "Exit codes: 0 done, 1 the answer is no, 2 wrong usage or a local failure, 3 the broker cannot be \
-                  reached, 4 the broker refused, 130 interrupted."
+                  reached, 4 the broker refused, 130 interrupted.\n\n--format json prints one JSON document, errors \
+                  too; --format help prints its schema."
 )]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Whether to colour: auto asks NO_COLOR, FORCE_COLOR and the terminal
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: terminal::Colour,
 }
 
 #[derive(Subcommand)]
@@ -82,7 +87,25 @@ enum Command {
 
 fn main() -> ExitCode {
     completion::answer(Cli::command);
-    let cli = Cli::parse();
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    terminal::choose_colour(&words);
+    let wants_json = schema::wants_json(&words);
+    if schema::is_asked(&words) {
+        return end(schema::print(&Cli::command(), &words), false);
+    }
+    let command = Cli::command().color(terminal::colour());
+    let cli = match command
+        .try_get_matches()
+        .and_then(|it| Cli::from_arg_matches(&it))
+    {
+        Ok(cli) => cli,
+        // Help and version are no errors, and clap colours what it says.
+        Err(error) if !error.use_stderr() || !wants_json => error.exit(),
+        Err(error) => return end(Err(misuse(&error)), true),
+    };
     let (result, json) = match cli.command {
         Command::Serve(args) => (commands::serve::run(&args), false),
         Command::Demo(args) => {
@@ -97,7 +120,10 @@ fn main() -> ExitCode {
             let json = args.json();
             (commands::topic::run(args), json)
         }
-        Command::Produce(args) => (commands::produce::run(&args), false),
+        Command::Produce(args) => {
+            let json = args.json();
+            (commands::produce::run(&args), json)
+        }
         Command::Consume(args) => {
             let json = args.json();
             (commands::consume::run(&args), json)
@@ -130,6 +156,27 @@ fn main() -> ExitCode {
             (commands::version::run(&args), json)
         }
     };
+    end(result, json || wants_json)
+}
+
+/// What clap says about wrong arguments, without its layout.
+fn misuse(error: &clap::Error) -> CliError {
+    let text = error.render().to_string();
+    let (what, rest) = text.split_once("\n\nUsage:").unwrap_or((&text, ""));
+    let words: Vec<&str> = what
+        .split_whitespace()
+        .skip_while(|&word| word == "error:")
+        .collect();
+    let usage = rest.lines().next().unwrap_or_default().trim();
+    let misuse = CliError::usage(words.join(" "));
+    match usage {
+        "" => misuse,
+        usage => misuse.hint(usage),
+    }
+}
+
+/// Says what failed, and makes it the exit code.
+fn end(result: Result<(), CliError>, json: bool) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::{CliError, Result};
+use crate::terminal;
 
 /// A taken lock is `WouldBlock`, wherever in the chain of causes it stands.
 pub fn is_locked(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -31,10 +32,9 @@ pub fn start_log(given: Option<&str>, elsewhere: &str, on_terminal: &str) -> Res
         .or_else(|| std::env::var("RUST_LOG").ok());
     let filter = EnvFilter::try_new(given.as_deref().unwrap_or(default))
         .map_err(|error| CliError::usage("the log filter cannot be read").why(error.to_string()))?;
-    let colours = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(colours)
+        .with_ansi(terminal::has_colour(&io::stderr()))
         .with_writer(io::stderr)
         .finish();
     // Only a second call in one process could fail, and there is none.

@@ -19,10 +19,10 @@ use crate::client::admin::describe_configs;
 use crate::client::producer::{Producer, Sent};
 use crate::client::{Client, ClientArgs, TopicInfo};
 use crate::error::{CliError, Result};
-use crate::format::RecordView;
 use crate::format::json::{self, InputRecord};
 use crate::format::read::Reader;
 use crate::format::template::Template;
+use crate::format::{RecordFormat, RecordView};
 use crate::output::{self, say};
 use crate::time;
 
@@ -74,7 +74,7 @@ pub struct Args {
     /// The input is JSON, one object a line, as `consume -f jsonl` prints it
     #[arg(long)]
     jsonl: bool,
-    /// Print each record after it was written, in this format
+    /// Print each record after it was written, in this format; `json` for one document each
     #[arg(short = 'o', long, value_name = "FORMAT")]
     output_format: Option<String>,
     /// Read this file instead of standard input
@@ -122,7 +122,7 @@ pub fn run(args: &Args) -> Result<()> {
     let acknowledged = args
         .output_format
         .as_deref()
-        .map(Template::parse)
+        .map(|text| RecordFormat::parse(text, false))
         .transpose()
         .map_err(CliError::usage)?;
     let mut client = Client::connect(&args.client)?;
@@ -178,7 +178,7 @@ fn pump(
     producer: &mut Producer<'_>,
     receiver: &Receiver<Result<InputRecord>>,
     tally: &mut Tally,
-    acknowledged: Option<&Template>,
+    acknowledged: Option<&RecordFormat>,
 ) -> Result<()> {
     let mut is_waiting = false;
     loop {
@@ -372,12 +372,19 @@ struct Written {
     last_offset: i64,
 }
 
+impl Args {
+    /// Whether errors are wanted as JSON too.
+    pub fn json(&self) -> bool {
+        matches!(self.output_format.as_deref(), Some("json" | "jsonl"))
+    }
+}
+
 impl Tally {
     fn add(
         &mut self,
         topic: &TopicInfo,
         sent: &[Sent],
-        acknowledged: Option<&Template>,
+        acknowledged: Option<&RecordFormat>,
     ) -> Result<()> {
         let mut out = Vec::new();
         for batch in sent {
@@ -389,7 +396,7 @@ impl Tally {
             });
             written.records += batch.records.len();
             written.last_offset = last_offset;
-            let Some(template) = acknowledged else {
+            let Some(format) = acknowledged else {
                 continue;
             };
             for (record, offset) in batch.records.iter().zip(batch.base_offset..) {
@@ -408,7 +415,7 @@ impl Tally {
                     headers,
                     ..RecordView::default()
                 };
-                template.write(&view, &mut out);
+                format.write(&view, false, &mut out);
             }
         }
         let mut stdout = io::stdout().lock();

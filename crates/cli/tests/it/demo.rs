@@ -39,6 +39,7 @@ fn the_demo_restores_a_year_of_flights_from_the_topic_and_from_its_state_view() 
     let mut line = String::new();
     out.read_line(&mut line).expect("a document");
     let story: Value = serde_json::from_str(&line).expect("JSON");
+    crate::schema::holds("demo", &story);
     assert_eq!(story["data"]["licence"], "CC0-1.0");
     assert_eq!(story["written"]["records"], 336_776);
     assert_eq!(story["written"]["tombstones"], 8_255);

@@ -9,9 +9,12 @@ mod demo;
 mod directory;
 mod dump;
 
+mod exit_codes;
 mod get;
+mod plain;
 mod readme;
 mod records;
+mod schema;
 mod serve;
 mod service;
 mod shell;

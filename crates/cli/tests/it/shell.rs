@@ -33,7 +33,7 @@ fn set(words: &[&str]) -> BTreeSet<String> {
 }
 
 /// Every command below this one, as the words that name it.
-fn commands(help_of: &[&str]) -> Vec<Vec<String>> {
+pub fn commands(help_of: &[&str]) -> Vec<Vec<String>> {
     let mut args = help_of.to_vec();
     args.push("--help");
     let help = run(&args).ok();
