@@ -13,8 +13,9 @@ export function Chart({ title, points, series, show, height = 150, children }) {
   const place = useRef();
   const plot = useRef();
   const data = () => [points.map((it) => it.at_ms / 1000), ...series.map((it) => points.map((point) => it.at(point) ?? null))];
+  const isFew = points.length < 2;
   useEffect(() => {
-    if (isTable) return undefined;
+    if (isTable || isFew) return undefined;
     const grid = { stroke: style('--line'), width: 1 };
     const axis = { stroke: style('--quiet'), grid, ticks: grid, font: '11px system-ui, sans-serif' };
     const made = new uPlot({
@@ -22,8 +23,8 @@ export function Chart({ title, points, series, show, height = 150, children }) {
       height,
       legend: { show: false },
       cursor: { show: false },
-      padding: [8, 8, 0, 0],
-      scales: { x: { range: (_, least, most) => (most > least ? [least, most] : [most - 60, most]) }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+      padding: [8, 24, 0, 0],
+      scales: { x: { range: (_, least, most) => [Math.min(least, most - 60), most] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
       axes: [
         { ...axis, size: 26, space: 70, values: (_, marks) => marks.map((mark) => clock(mark * 1000).slice(0, marks[1] - marks[0] < 60 ? 8 : 5)) },
         { ...axis, size: 74, space: 36, values: (_, marks) => marks.map((mark) => (mark === 0 ? '0' : show(mark))) },
@@ -41,7 +42,7 @@ export function Chart({ title, points, series, show, height = 150, children }) {
       made.destroy();
       plot.current = null;
     };
-  }, [isTable, series.length, useTheme()]);
+  }, [isTable, isFew, series.length, useTheme()]);
   useEffect(() => { plot.current?.setData(data()); });
   const last = points.at(-1);
   const rows = sample(points);
@@ -65,7 +66,7 @@ export function Chart({ title, points, series, show, height = 150, children }) {
             ))}</tbody>
           </table>
         </div>
-      ) : <div class="plot" ref={place} role="img" aria-label={`${title}: ${series.map((it) => `${it.name} ${show(last && it.at(last))}`).join(', ')}`} />}
+      ) : isFew ? <div class="plot few">drawn once there are two points</div> : <div class="plot" ref={place} role="img" aria-label={`${title}: ${series.map((it) => `${it.name} ${show(last && it.at(last))}`).join(', ')}`} />}
     </figure>
   );
 }
@@ -101,10 +102,10 @@ export function Rates({ history }) {
         { name: 'read', color: '--c2', at: (it) => it.out_bytes },
         { name: 'cleaner', color: '--c3', at: (it) => it.cleaner_bytes },
       ]}>{span}</Chart>
-      <Chart title={`Latency, 99 of 100 below${over}`} points={points} show={milliseconds} series={[
+      {points.some((it) => it.produce_p99_ms != null || it.fetch_p99_ms != null) && <Chart title={`Latency, 99 of 100 below${over}`} points={points} show={milliseconds} series={[
         { name: 'produce', color: '--c1', at: (it) => it.produce_p99_ms },
         { name: 'reading for a fetch', color: '--c2', at: (it) => it.fetch_p99_ms },
-      ]} />
+      ]} />}
     </div>
   );
 }

@@ -15,10 +15,10 @@ export function Cleaner() {
   const cleaner = useLive(() => ask('/v1/cleaner'), { key: 'cleaner', every: 2000 });
   const queue = useLive(() => ask(`/v1/compaction?limit=${MOST}`), { key: 'queue', every: 3000 });
   const past = useLive(() => ask('/v1/cleanings'), { key: 'past', every: 2000 });
-  const [only, setOnly] = useState('');
+  const [only, setOnly] = useState('due');
   const partitions = queue.data?.partitions ?? [];
   const troubled = partitions.filter((it) => it.last_error || it.damaged_segments.length > 0);
-  const shown = only ? partitions.filter((it) => it.reason === only) : partitions;
+  const shown = only === 'due' ? partitions.filter((it) => it.reason !== 'clean') : only ? partitions.filter((it) => it.reason === only) : partitions;
   const reasons = Object.entries(cleaner.data?.reasons ?? {});
   return (
     <>
@@ -51,6 +51,7 @@ export function Cleaner() {
         <div class="bar">
           <h2 id="queue">Why not now</h2>
           <select aria-label="Only this reason" value={only} onChange={(event) => setOnly(event.currentTarget.value)}>
+            <option value="due">all that are not clean</option>
             <option value="">every reason</option>
             {reasons.map(([word, count]) => <option key={word} value={word}>{word} ({number(count)})</option>)}
           </select>
@@ -59,7 +60,7 @@ export function Cleaner() {
         {!queue.data ? <Waiting error={queue.error} /> : (
           <Table caption="Partitions and why they are not being cleaned" rows={shown} version={`${queue.data.now_ms} ${only}`}
             keyOf={(it) => `${it.topic}/${it.partition}`} sort={3} isDown
-            empty={only ? 'No partition has this reason.' : 'There is no compacted topic yet.'} columns={[
+            empty={only === 'due' ? 'Every partition is clean.' : only ? 'No partition has this reason.' : 'There is no compacted topic yet.'} columns={[
               { name: 'Partition', class: 'name', value: (it) => `${it.topic}-${it.partition}`,
                 show: (it) => <a href={`#topic/${part(it.topic)}/${it.partition}`}>{it.topic}-{it.partition}</a> },
               { name: 'Reason', value: (it) => it.reason, show: (it) => <Word word={it.reason} /> },
@@ -80,6 +81,7 @@ export function Cleaner() {
 }
 
 function Trouble({ it }) {
+  const { broker } = useStore();
   const [said, setSaid] = useState(null);
   const retry = async () => {
     setSaid('Trying');
@@ -95,7 +97,7 @@ function Trouble({ it }) {
       <div class="bar"><h3><a href={`#topic/${part(it.topic)}/${it.partition}`}>{it.topic}-{it.partition}</a></h3><Word word={it.reason} /></div>
       {it.last_error && <p>{time(it.last_error.at_ms)}: {it.last_error.message}</p>}
       {it.damaged_segments.map(({ file, damage }) => <p key={file}><code>{file}</code>: {damage}</p>)}
-      <div class="actions"><button type="button" class="small outline" onClick={retry}>Retry now</button><output aria-live="polite">{said}</output></div>
+      <div class="actions">{broker?.is_admin_enabled !== false && <button type="button" class="small outline" onClick={retry}>Retry now</button>}<output aria-live="polite">{said}</output></div>
     </article>
   );
 }

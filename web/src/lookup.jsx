@@ -21,7 +21,7 @@ export function Lookup({ topic }) {
     <section class="lookup" aria-labelledby="lookup">
       <h2 id="lookup">Look up a key</h2>
       <form class="bar" onSubmit={look}>
-        <input type="text" aria-label="Key" placeholder="key" value={key} required autocomplete="off" spellcheck={false}
+        <input type="text" aria-label="Key" placeholder="key" value={key} autocomplete="off" spellcheck={false}
           onInput={(event) => setKey(event.currentTarget.value)} />
         <label class="check"><input type="checkbox" checked={isHex} onChange={(event) => setHex(event.currentTarget.checked)} />as hex</label>
         <button type="submit" class="small">Look up</button>

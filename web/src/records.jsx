@@ -88,15 +88,17 @@ function Row({ record }) {
       <td class="number">{record.offset}</td>
       <td class="time">{time(record.timestamp_ms)}</td>
       <td class="cell">{record.key == null ? <span class="quiet">null</span> : <span class={isBinary(record.key) ? 'hex' : undefined}>{content(record.key)}</span>}</td>
-      <td class="cell">
-        {record.value == null ? <span class="tombstone">† tombstone</span> : isOpen ? <Value value={record.value} />
-          : <span class={isBinary(record.value) ? 'short hex' : 'short'}>{short === '' ? '(empty)' : short}</span>}
-        {isOpen && record.headers.length > 0 && <Headers headers={record.headers} />}
-        {isOpen && record.is_cut && <p class="caption">cut: the whole value has {bytes(record.value_bytes)}; look it up by its key</p>}
+      <td class="cell"><div class="both">
+        <div>
+          {record.value == null ? <span class="tombstone">† tombstone</span> : isOpen ? <Value value={record.value} />
+            : <span class={isBinary(record.value) ? 'short hex' : 'short'}>{short === '' ? '(empty)' : short}</span>}
+          {isOpen && record.headers.length > 0 && <Headers headers={record.headers} />}
+          {isOpen && record.is_cut && <p class="caption">cut: the whole value has {bytes(record.value_bytes)}; look it up by its key</p>}
+        </div>
         {(record.headers.length > 0 || record.is_cut || value?.length > 120 || value?.includes('\n') || value?.[0] === '{') && (
           <button type="button" class="small plain" aria-expanded={isOpen} onClick={() => open(!isOpen)}>{isOpen ? 'less' : 'more'}</button>
         )}
-      </td>
+      </div></td>
     </tr>
   );
 }

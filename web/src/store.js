@@ -62,6 +62,16 @@ function touch(name) {
   if (state.news.has(name)) state.news.set(name, state.news.get(name) + 1);
 }
 
+// A plan has counted: the topic has new numbers.
+export async function refreshTopic(name) {
+  const topic = await ask(`/v1/topics/${part(name)}`).catch(() => null);
+  if (!topic || !state.topics.has(name)) return;
+  const { configs, ...listed } = topic;
+  state.topics.set(name, listed);
+  state.topicsVersion += 1;
+  changed();
+}
+
 async function loadAll() {
   const mine = ++load;
   try {

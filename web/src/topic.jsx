@@ -6,7 +6,7 @@ import { LiveAndDead } from './chart.jsx';
 import { ago, bytes, DASH, duration, number, percent, plural, rate, time } from './format.js';
 import { Lookup } from './lookup.jsx';
 import { Facts, Legend, Progress, Waiting, Word } from './parts.jsx';
-import { useLive, useStore } from './store.js';
+import { refreshTopic, useLive, useStore } from './store.js';
 import { Ghost, Strip } from './strip.jsx';
 import { Table } from './table.jsx';
 import { liveShare } from './topics.jsx';
@@ -110,6 +110,7 @@ export function usePlan(topic, drawn, isCheap) {
     known.current = shape;
     const found = await ask(`${partitionPath(topic, drawn.partition)}/compaction/plan`);
     setPlan(found);
+    refreshTopic(topic);
     return found;
   };
   useEffect(() => {
@@ -122,6 +123,7 @@ export function usePlan(topic, drawn, isCheap) {
 }
 
 export function Actions({ topic, drawn, reload, look, showPlan }) {
+  const isReadOnly = useStore().broker?.is_admin_enabled === false;
   const { partition, status } = drawn;
   const [said, setSaid] = useState(null);
   const [isBusy, setBusy] = useState(false);
@@ -157,11 +159,11 @@ export function Actions({ topic, drawn, reload, look, showPlan }) {
   });
   return (
     <div class="actions">
-      <button type="button" class="small" disabled={isBusy} onClick={compact}>Compact now</button>
+      {!isReadOnly && <button type="button" class="small" disabled={isBusy} onClick={compact}>Compact now</button>}
       <button type="button" class="small outline" disabled={isBusy} onClick={dry}>Dry run</button>
-      <button type="button" class="small outline" disabled={isBusy} onClick={pause}>{status.paused ? 'Resume' : 'Pause'}</button>
-      <label class="check" title="The active segment is sealed first, so that all records can be cleaned">
-        <input type="checkbox" checked={roll} onChange={(event) => setRoll(event.currentTarget.checked)} />active segment too</label>
+      {!isReadOnly && <button type="button" class="small outline" disabled={isBusy} onClick={pause}>{status.paused ? 'Resume' : 'Pause'}</button>}
+      {!isReadOnly && <label class="check" title="The active segment is sealed first, so that all records can be cleaned">
+        <input type="checkbox" checked={roll} onChange={(event) => setRoll(event.currentTarget.checked)} />active segment too</label>}
       <output aria-live="polite">{isBusy ? 'Asking the broker' : said}</output>
     </div>
   );

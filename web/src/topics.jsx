@@ -1,6 +1,6 @@
 // The overview: rates, and every topic.
 
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { part } from './api.js';
 import { Rates } from './chart.jsx';
 import { bytes, number, percent, rate } from './format.js';
@@ -19,7 +19,6 @@ export function Topics() {
     (internal || !topic.is_internal) && topic.name.includes(filter)), [topicsVersion, filter, internal]);
   const own = useMemo(() => [...topics.values()].filter((topic) => !topic.is_internal), [topicsVersion]);
   const now = pulse?.rates;
-  useEffect(() => { if (isLoaded) performance.mark('topics-shown'); }, [isLoaded]);
   return (
     <>
       <h1 class="hidden">Topics</h1>

@@ -315,6 +315,7 @@ for (const theme of ['light', 'dark']) {
           await page.getByRole('button', { name: 'Dry run' }).first().click();
           await page.waitForSelector('svg.ghost');
         }
+        await page.waitForFunction(() => !document.querySelector('.plot.few'));
         await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
         await page.screenshot({ path: join(PICTURES, `${name}-${theme}-${viewport.width}.png`), fullPage: true });
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -328,36 +329,48 @@ for (const theme of ['light', 'dark']) {
   }
 }
 
-test('five thousand topics are drawn within a second, and ten thousand partitions leave the page quick', { skip: !process.env.PAGE_LARGE && 'PAGE_LARGE=1 runs it' }, async (context) => {
+// PAGE_LARGE=1: five thousand topics and ten thousand partitions, which take minutes to make.
+const [TOPICS, WIDE] = process.env.PAGE_LARGE ? [5000, 5000] : [300, 700];
+
+test(`${TOPICS} topics are drawn and filtered, and a topic of ${WIDE} partitions a few at a time`, async (context) => {
   const large = await Broker.start();
   context.after(() => large.stop());
-  const names = Array.from({ length: 5000 }, (_, index) => `topic-${String(index).padStart(4, '0')}`);
-  for (let from = 0; from < names.length; from += 500) {
-    await large.cli(['topic', 'create', ...names.slice(from, from + 500), '-p', '1', '--compact', '--timeout', '120']);
+  const names = Array.from({ length: TOPICS }, (_, index) => `topic-${String(index).padStart(4, '0')}`);
+  for (let from = 0; from < names.length; from += 100) {
+    await large.cli(['topic', 'create', ...names.slice(from, from + 100), '-p', '1', '--compact', '--timeout', '300']);
   }
-  await large.cli(['topic', 'create', 'wide', '-p', '5000', '--compact', '--timeout', '120']);
+  await large.cli(['topic', 'create', 'wide', '-p', String(WIDE), '--compact', '--timeout', '300']);
   await page.context().close();
   page = await open({}, large);
+  await page.addInitScript(() => {
+    const look = () => {
+      if (document.querySelector('main tbody tr')) window.shownAt ??= performance.now(); else requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
   await page.goto(large.url);
-  await page.waitForSelector('tbody tr');
-  await until('all of them', async () => (await textOf('#count')) === '5,001');
-  const began = await page.evaluate(async () => {
+  await until('all of them', async () => (await textOf('#count')) === (TOPICS + 1).toLocaleString('en'));
+  const shown = await page.evaluate(() => window.shownAt);
+  // How long the browser is not free for somebody who types, with all of it there and events coming in.
+  const typed = await page.evaluate(async () => {
     const input = document.querySelector('main input[type=search]');
     const began = performance.now();
-    input.value = 'topic-49';
+    input.value = 'topic-02';
     input.dispatchEvent(new Event('input', { bubbles: true }));
     while (document.querySelectorAll('main tbody tr').length !== 100) await new Promise(requestAnimationFrame);
     return performance.now() - began;
   });
-  const shown = await page.evaluate(() => performance.getEntriesByName('topics-shown')[0]?.startTime);
-  context.diagnostic(`first rows after ${Math.round(shown)} ms, filtered in ${Math.round(began)} ms`);
+  context.diagnostic(`first rows after ${Math.round(shown)} ms, filtered in ${Math.round(typed)} ms`);
+  assert.ok(shown < Number(process.env.PAGE_FIRST_ROWS_MS ?? 5000), `first rows after ${shown} ms`);
   await page.goto(`${large.url}#topic/wide`);
   await page.waitForSelector('article');
   assert.equal(await page.locator('article').count(), 24);
-  await page.getByRole('spinbutton').fill('4990');
+  await page.getByRole('spinbutton').fill(String(WIDE - 10));
   await page.keyboard.press('Enter');
-  await page.waitForSelector('#p4999');
-  await page.screenshot({ path: join(PICTURES, 'wide-light-1280.png'), fullPage: true });
+  await page.waitForSelector(`#p${WIDE - 1}`);
+  assert.equal(await page.locator('article').count(), 10);
+  await page.goto(`${large.url}#cleaner`);
+  await page.getByRole('heading', { name: 'Why not now' }).waitFor();
 });
 
 test('a broker that is killed is missed, and found again when it is back', async () => {

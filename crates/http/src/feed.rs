@@ -15,6 +15,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use lastword_broker::Broker;
 use lastword_broker::partition::CountBudget;
+use lastword_storage::histogram::BOUNDS_US;
 use serde::Serialize;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::time::{MissedTickBehavior, interval};
@@ -60,6 +61,11 @@ pub struct Point {
     pub out_bytes: f64,
     /// Read and written by the cleaner.
     pub cleaner_bytes: f64,
+    /// 99 of 100 produce requests were answered within this; none when there were none. The bounds of the histogram are
+    /// what it is known to.
+    pub produce_p99_ms: Option<f64>,
+    /// The same for reading what fetches were answered with; what they waited for records is not in it.
+    pub fetch_p99_ms: Option<f64>,
 }
 
 /// What is remembered.
@@ -67,7 +73,7 @@ pub struct Point {
 pub struct History {
     /// By the second, oldest first.
     pub seconds: VecDeque<Point>,
-    /// By the minute: means.
+    /// By the minute: means, and the worst of the latencies.
     pub minutes: VecDeque<Point>,
     #[serde(skip)]
     minute: Point,
@@ -86,6 +92,8 @@ impl History {
         sum.in_records += point.in_records * share;
         sum.out_bytes += point.out_bytes * share;
         sum.cleaner_bytes += point.cleaner_bytes * share;
+        sum.produce_p99_ms = most(sum.produce_p99_ms, point.produce_p99_ms);
+        sum.fetch_p99_ms = most(sum.fetch_p99_ms, point.fetch_p99_ms);
         self.in_minute += 1;
         if self.in_minute < FINE_PER_COARSE {
             return;
@@ -97,6 +105,10 @@ impl History {
         self.minutes.push_back(Point { at_ms, ..*sum });
         (self.minute, self.in_minute) = (Point::default(), 0);
     }
+}
+
+fn most(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(f64::max)
 }
 
 impl Feed {
@@ -181,20 +193,25 @@ struct Watch {
     looks: u64,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Counters {
     at_ms: i64,
     produced_bytes: u64,
     produced_records: u64,
     fetched_bytes: u64,
     cleaner_bytes: u64,
+    produce: Vec<u64>,
+    fetch: Vec<u64>,
 }
 
 impl Watch {
     fn look(&mut self, feed: &Feed, broker: &Broker) {
         let now = counters(broker);
-        let before = self.counters.replace(now);
-        let point = before.and_then(|before| rates(&before, &now));
+        let point = self
+            .counters
+            .as_ref()
+            .and_then(|before| rates(before, &now));
+        self.counters = Some(now);
         if let Some(point) = point {
             feed.lock().push(point);
         }
@@ -293,8 +310,13 @@ fn counters(broker: &Broker) -> Counters {
     let mut sum = Counters {
         at_ms: broker.clock.now_ms(),
         cleaner_bytes: broker.cleaner.throttled_bytes(),
+        fetch: broker.stats.fetch_reads().counts.to_vec(),
         ..Counters::default()
     };
+    let mut durations = broker.stats.durations();
+    if let Some((_, view)) = durations.find(|(api, _)| api.name() == "Produce") {
+        sum.produce = view.counts.to_vec();
+    }
     for partition in broker.partitions.all() {
         let counts = partition.traffic().counts();
         sum.produced_bytes += counts.produced_bytes;
@@ -314,7 +336,39 @@ fn rates(before: &Counters, now: &Counters) -> Option<Point> {
         in_records: rate(before.produced_records, now.produced_records),
         out_bytes: rate(before.fetched_bytes, now.fetched_bytes),
         cleaner_bytes: rate(before.cleaner_bytes, now.cleaner_bytes),
+        produce_p99_ms: p99_ms(&before.produce, &now.produce),
+        fetch_p99_ms: p99_ms(&before.fetch, &now.fetch),
     })
+}
+
+/// Of what came into the buckets since; within a bucket as if evenly spread.
+fn p99_ms(before: &[u64], now: &[u64]) -> Option<f64> {
+    let before = before.iter().copied().chain(std::iter::repeat(0));
+    let came: Vec<u64> = now
+        .iter()
+        .zip(before)
+        .map(|(now, before)| now.saturating_sub(before))
+        .collect();
+    let all: u64 = came.iter().sum();
+    if all == 0 {
+        return None;
+    }
+    let wanted = all as f64 * 0.99;
+    let mut below = 0.0;
+    let mut lower_us = 0.0;
+    for (bucket, count) in came.iter().enumerate() {
+        let Some(upper_us) = BOUNDS_US.get(bucket).map(|us| *us as f64) else {
+            break;
+        };
+        let count = *count as f64;
+        if count > 0.0 && below + count >= wanted {
+            let share = (wanted - below) / count;
+            return Some((lower_us + (upper_us - lower_us) * share) / 1e3);
+        }
+        below += count;
+        lower_us = upper_us;
+    }
+    Some(lower_us / 1e3)
 }
 
 #[cfg(test)]
@@ -340,6 +394,19 @@ mod tests {
                 .all(|minute| (minute.in_bytes - 29.5).abs() < 1e-6)
         );
         assert_eq!(history.seconds.back().map(|it| it.at_ms), Some(199_999_000));
+    }
+
+    #[test]
+    fn a_percentile_is_of_what_came_since_and_lies_in_the_bucket_that_has_it() {
+        assert_eq!(p99_ms(&[], &[]), None);
+        assert_eq!(p99_ms(&[5, 0, 1], &[5, 0, 1]), None);
+        // A hundred in the second bucket, from 50 to 100 µs.
+        let found = p99_ms(&[7], &[7, 100]).expect("something came");
+        assert!((0.099..=0.1).contains(&found), "{found}");
+        // Beyond every bound: the last one is all that is known.
+        let mut beyond = vec![0; BOUNDS_US.len() + 1];
+        beyond[BOUNDS_US.len()] = 1;
+        assert_eq!(p99_ms(&[], &beyond), Some(60_000.0));
     }
 
     #[test]

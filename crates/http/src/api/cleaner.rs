@@ -1,8 +1,10 @@
 //! The cleaner as a whole, and the broker's name tag. What it makes of each partition is asked of the partition.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::State;
 use axum::routing::get;
 use lastword_broker::Broker;
 use lastword_storage::cleaner::{PastCleaning, Reason, ReasonCode};
@@ -14,6 +16,7 @@ use crate::endpoint::Endpoint;
 use crate::error::HttpError;
 use crate::extract::{Query, Running, blocking};
 use crate::feed::Point;
+use crate::shared::Shared;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -53,9 +56,15 @@ struct BrokerDocument {
     partitions: usize,
     partitions_failed: usize,
     connections: u64,
+    /// `lastword.http.admin.enable`: whether this listener changes anything.
+    is_admin_enabled: bool,
 }
 
-async fn broker(Running(broker): Running) -> Result<Json<BrokerDocument>, HttpError> {
+async fn broker(
+    State(shared): State<Arc<Shared>>,
+    Running(broker): Running,
+) -> Result<Json<BrokerDocument>, HttpError> {
+    let is_admin_enabled = shared.is_admin_enabled;
     blocking(move || {
         let dir = broker.logs.dir();
         Json(BrokerDocument {
@@ -72,6 +81,7 @@ async fn broker(Running(broker): Running) -> Result<Json<BrokerDocument>, HttpEr
             partitions: broker.partitions.all().len(),
             partitions_failed: broker.logs.failed().len(),
             connections: broker.stats.connections(),
+            is_admin_enabled,
         })
     })
     .await

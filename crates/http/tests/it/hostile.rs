@@ -113,6 +113,9 @@ async fn a_listener_that_only_reads_takes_no_post() {
     let post = "POST /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     send(&running, post).await.is_error(403, "READ_ONLY");
     assert_eq!(running.get("/livez").await.status, 200);
+    // The page leaves its buttons out.
+    let broker = running.get("/v1/broker").await.json();
+    assert_eq!(broker["is_admin_enabled"], false);
     running.stop().await;
 }
 
