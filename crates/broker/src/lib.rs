@@ -48,6 +48,7 @@ pub mod stats;
 mod takeover;
 pub mod topics;
 mod verification;
+mod whole_copy;
 
 use std::future::Future;
 

@@ -32,12 +32,14 @@ use crate::error_map::ApiError;
 use crate::fetch_memory::FetchMemory;
 use crate::fetch_session::FetchSessions;
 use crate::key_lookups::KeyLookups;
-use crate::metadata::{MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage};
+use crate::metadata::{
+    METADATA_FILE_NAME, MetadataFile, MetadataFileError, MetadataImage, MetadataStore, TopicImage,
+};
 use crate::partition::PartitionTable;
 use crate::producer_ids::ProducerIds;
 use crate::state_views::StateViews;
 use crate::stats::Stats;
-use crate::{takeover, topics};
+use crate::{takeover, topics, whole_copy};
 
 /// How long requests in work may take once the broker stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,6 +71,14 @@ pub enum ServerError {
     /// The metadata.
     #[error(transparent)]
     Metadata(#[from] MetadataFileError),
+    /// A directory that is taken over and not all there.
+    #[error("{path} is no whole copy of a Kafka log directory: {reason}")]
+    HalfCopied {
+        /// Which.
+        path: String,
+        /// What is missing.
+        reason: String,
+    },
     /// A topic that could not be served.
     #[error("cannot serve topic {topic}: {reason}")]
     Topic {
@@ -198,6 +208,7 @@ fn open(
     let path = config.log_dir.clone();
     let dir: Arc<dyn Dir> =
         Arc::new(FsDir::open(&path).map_err(|source| ServerError::DataDirectory { path, source })?);
+    refuse_half_copied(&config, &*dir)?;
     // Read once the directory is locked: another process may still be changing it.
     let opened = OnceLock::new();
     let open_metadata = || Metadata::open(&config, &dir);
@@ -279,6 +290,26 @@ fn open(
     };
     restore_topics(&broker, &start, is_kafkas)?;
     Ok(broker)
+}
+
+/// A directory without metadata of ours is looked at before anything in it is opened. One that somebody serves is not:
+/// the logs cannot be opened then, which is told.
+fn refuse_half_copied(config: &BrokerConfig, dir: &dyn Dir) -> Result<(), ServerError> {
+    let path = config.log_dir.clone();
+    let failed = |source| ServerError::DataDirectory {
+        path: path.clone(),
+        source,
+    };
+    if dir.exists(METADATA_FILE_NAME).map_err(failed)? {
+        return Ok(());
+    }
+    let Ok(_lock) = dir.lock() else {
+        return Ok(());
+    };
+    match whole_copy::missing(dir).map_err(failed)? {
+        None => Ok(()),
+        Some(reason) => Err(ServerError::HalfCopied { path, reason }),
+    }
 }
 
 /// The metadata as the start finds it.

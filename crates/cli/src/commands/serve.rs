@@ -345,6 +345,14 @@ fn explain(error: &ServerError, data: &str) -> CliError {
                 .why(source.to_string())
                 .hint("choose one that can be written with --data DIR")
         }
+        ServerError::HalfCopied { reason, .. } => CliError::local(
+            "HALF_COPIED",
+            format!("{data} is no whole copy of a Kafka log directory"),
+        )
+        .why(reason.clone())
+        .hint(
+            "copy it again while Kafka is stopped, hidden files too (cp -a); nothing was changed",
+        ),
         other => CliError::local("START", "the broker cannot go on").why(other.to_string()),
     }
 }

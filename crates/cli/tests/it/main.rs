@@ -11,6 +11,7 @@ mod dump;
 
 mod exit_codes;
 mod get;
+mod obstacles;
 mod plain;
 mod readme;
 mod records;
@@ -20,5 +21,6 @@ mod service;
 mod shell;
 mod steering;
 mod support;
+mod takeover;
 mod topics;
 mod verify;

@@ -14,13 +14,14 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Segments of one batch.
 const SMALL: &str = "internal.segment.bytes=100";
 
-struct Steered {
-    broker: Broker,
-    http: String,
+/// A broker and its HTTP address.
+pub struct Steered {
+    pub broker: Broker,
+    pub http: String,
 }
 
 impl Steered {
-    fn start(data: &Path, more: &[&str]) -> Steered {
+    pub fn start(data: &Path, more: &[&str]) -> Steered {
         let mut args = vec![
             "--http",
             "127.0.0.1:0",
@@ -36,14 +37,14 @@ impl Steered {
         Steered { broker, http }
     }
 
-    fn topic(&self, name: &str, configs: &[&str]) {
+    pub fn topic(&self, name: &str, configs: &[&str]) {
         let mut args = vec!["topic", "create", name, "--compact"];
         args.extend(configs.iter().flat_map(|config| ["-c", config]));
         self.broker.run(&args).ok();
     }
 
     /// Each pair is a batch, and so a segment where segments are small.
-    fn produce(&self, topic: &str, pairs: &[&str]) {
+    pub fn produce(&self, topic: &str, pairs: &[&str]) {
         for pair in pairs {
             let line = format!("{pair}\n");
             let args = ["produce", topic, "-K:"];
@@ -51,34 +52,45 @@ impl Steered {
         }
     }
 
-    fn compact(&self, args: &[&str]) -> Run {
+    pub fn compact(&self, args: &[&str]) -> Run {
         let mut all = vec!["compact"];
         all.extend(args);
         all.extend(["--http", &self.http]);
         self.broker.run(&all)
     }
 
-    fn metrics(&self) -> String {
+    /// The answer to a GET, headers and all.
+    pub fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.http).expect("connect");
         let host = &self.http;
-        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("send");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("receive");
         answer
     }
 
-    fn json(&self, args: &[&str]) -> Value {
+    /// The words that the metrics count partitions by.
+    pub fn words(&self) -> Vec<String> {
+        let metrics = self.get("/metrics");
+        let words = metrics.lines().filter_map(|line| {
+            let rest = line.strip_prefix("lastword_compaction_state_partitions{reason=\"")?;
+            Some(rest.split('"').next()?.to_owned())
+        });
+        words.collect()
+    }
+
+    pub fn json(&self, args: &[&str]) -> Value {
         let mut all = args.to_vec();
         all.extend(["--format", "json"]);
         serde_json::from_str(&self.compact(&all).ok()).expect("JSON")
     }
 
     /// The word and the sentence for a topic's first partition, the same in `--explain`, in the status, as a table and as
-    /// JSON, which is the broker's answer over HTTP, and in the broker's log; the metrics have the word. A sentence may
+    /// JSON, over HTTP, and in the broker's log; the metrics have the word. A sentence may
     /// change between two looks.
     #[track_caller]
-    fn reason(&self, topic: &str) -> (String, String) {
+    pub fn reason(&self, topic: &str) -> (String, String) {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match self.look(topic) {
@@ -102,9 +114,15 @@ impl Steered {
         let words: Vec<&str> = row.split_whitespace().take(2).collect();
         let logged = format!("partition={name} reason=\"{word}\"");
         let sample = format!("lastword_compaction_state_partitions{{reason=\"{word}\"}} ");
-        let metrics = self.metrics();
+        let metrics = self.get("/metrics");
         let counted = metrics.lines().find_map(|line| line.strip_prefix(&sample));
-        if !line.starts_with(&expected) {
+        let path = format!("/v1/topics/{topic}/partitions/0/compaction");
+        let answer = self.get(&path);
+        let body = answer.split_once("\r\n\r\n").map_or("", |it| it.1);
+        let answered: Value = serde_json::from_str(body).unwrap_or_default();
+        if answered["reason"] != word.as_str() || answered["why"] != why.as_str() {
+            Err(format!("GET {path} is not {word}, {why}: {answer}"))
+        } else if !line.starts_with(&expected) {
             Err(format!("{line} is not {expected}"))
         } else if words != [name, word.clone()] || !row.ends_with(&why) {
             Err(format!("{table} does not say {word}, {why}"))
@@ -118,7 +136,7 @@ impl Steered {
     }
 
     #[track_caller]
-    fn assert_reason(&self, topic: &str, word: &str, why: &str) {
+    pub fn assert_reason(&self, topic: &str, word: &str, why: &str) {
         let expected = (word.to_owned(), why.to_owned());
         assert_eq!(self.reason(topic), expected);
     }

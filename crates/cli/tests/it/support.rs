@@ -99,8 +99,14 @@ impl Broker {
             _ if more.contains(&"--http") => args.extend(more),
             _ => args.extend(more.iter().chain(&["--http", "off"])),
         }
-        let mut child = command(&args)
-            .envs(variables.iter().copied())
+        let mut serve = command(&args);
+        serve.envs(variables.iter().copied());
+        Broker::spawned(serve)
+    }
+
+    /// Of a command that becomes `lastword serve`.
+    pub fn spawned(mut serve: Command) -> Broker {
+        let mut child = serve
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
