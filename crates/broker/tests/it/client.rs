@@ -52,7 +52,13 @@ impl TestBroker {
 
     /// Stops in order and starts again over the same directory.
     pub async fn restart(self) -> TestBroker {
+        self.restart_after(|_| {}).await
+    }
+
+    /// The same, with a change of the directory between.
+    pub async fn restart_after(self, change: impl FnOnce(&TempDir)) -> TestBroker {
         self.server.stop().await.unwrap();
+        change(&self.dir);
         let server = start(&self.dir, &self.settings).await;
         TestBroker {
             server,

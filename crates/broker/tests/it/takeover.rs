@@ -67,11 +67,13 @@ async fn with_partitions(settings: &[(&str, &str)]) -> TestBroker {
     broker
 }
 
-/// Forgets our metadata, changes the directory, and starts again.
+/// Stops, forgets our metadata, changes the directory, and starts again.
 async fn start_anew(broker: TestBroker, change: impl FnOnce(&TempDir)) -> TestBroker {
-    std::fs::remove_file(broker.dir.path().join(OURS)).unwrap();
-    change(&broker.dir);
-    broker.restart().await
+    let changed = |dir: &TempDir| {
+        std::fs::remove_file(dir.path().join(OURS)).unwrap();
+        change(dir);
+    };
+    broker.restart_after(changed).await
 }
 
 #[tokio::test]
