@@ -8,7 +8,7 @@ const style = (name) => getComputedStyle(document.documentElement).getPropertyVa
 const ROWS = 30;
 
 // `series`: { name, color (a variable of the style), at(point) }; `show` writes a value. `version` changes with the points.
-export function Chart({ title, points, series, show, height = 150, children }) {
+export function Chart({ title, points, series, show, dots = false, height = 150, children }) {
   const [isTable, setTable] = useState(false);
   const place = useRef();
   const plot = useRef();
@@ -29,7 +29,7 @@ export function Chart({ title, points, series, show, height = 150, children }) {
         { ...axis, size: 26, space: 70, values: (_, marks) => marks.map((mark) => clock(mark * 1000).slice(0, marks[1] - marks[0] < 60 ? 8 : 5)) },
         { ...axis, size: 74, space: 36, values: (_, marks) => marks.map((mark) => (mark === 0 ? '0' : show(mark))) },
       ],
-      series: [{}, ...series.map((it) => ({ stroke: style(it.color), width: 1.5, points: { show: false }, fill: it.fill && style(it.fill) }))],
+      series: [{}, ...series.map((it) => ({ stroke: style(it.color), width: 1.5, points: { show: dots, size: 4, width: 1, fill: style(it.color) } }))],
     }, data(), place.current);
     plot.current = made;
     const watch = new ResizeObserver(([entry]) => {
@@ -44,14 +44,15 @@ export function Chart({ title, points, series, show, height = 150, children }) {
     };
   }, [isTable, isFew, series.length, useTheme()]);
   useEffect(() => { plot.current?.setData(data()); });
-  const last = points.at(-1);
   const rows = sample(points);
+  // The last that is known: not every second has one.
+  const last = (it) => show(it.at(points.findLast((point) => it.at(point) != null) ?? {}));
   return (
     <figure class="chart">
       <figcaption>
         <strong>{title}</strong>
         <span class="now">{series.map((it) => (
-          <span key={it.name}><i class="line" data-color={it.color} />{it.name} <b>{show(last && it.at(last))}</b></span>
+          <span key={it.name}><i class="line" data-color={it.color} />{it.name} <b>{last(it)}</b></span>
         ))}</span>
         <span class="tools">{children}
           <button type="button" class="small plain" aria-pressed={isTable} onClick={() => setTable(!isTable)}>{isTable ? 'show as plot' : 'show as table'}</button>
@@ -66,7 +67,7 @@ export function Chart({ title, points, series, show, height = 150, children }) {
             ))}</tbody>
           </table>
         </div>
-      ) : isFew ? <div class="plot few">drawn once there are two points</div> : <div class="plot" ref={place} role="img" aria-label={`${title}: ${series.map((it) => `${it.name} ${show(last && it.at(last))}`).join(', ')}`} />}
+      ) : isFew ? <div class="plot few">drawn once there are two points</div> : <div class="plot" ref={place} role="img" aria-label={`${title}: ${series.map((it) => `${it.name} ${last(it)}`).join(', ')}`} />}
     </figure>
   );
 }
@@ -102,7 +103,7 @@ export function Rates({ history }) {
         { name: 'read', color: '--c2', at: (it) => it.out_bytes },
         { name: 'cleaner', color: '--c3', at: (it) => it.cleaner_bytes },
       ]}>{span}</Chart>
-      {points.some((it) => it.produce_p99_ms != null || it.fetch_p99_ms != null) && <Chart title={`Latency, 99 of 100 below${over}`} points={points} show={milliseconds} series={[
+      {points.some((it) => it.produce_p99_ms != null || it.fetch_p99_ms != null) && <Chart title={`Latency, 99 of 100 below${over}`} points={points} show={milliseconds} dots series={[
         { name: 'produce', color: '--c1', at: (it) => it.produce_p99_ms },
         { name: 'reading for a fetch', color: '--c2', at: (it) => it.fetch_p99_ms },
       ]} />}

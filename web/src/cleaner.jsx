@@ -8,12 +8,12 @@ import { useLive, useStore } from './store.js';
 import { Table } from './table.jsx';
 import { Cleanings } from './topic.jsx';
 
-const MOST = 1000;
+const MOST = 500;
 
 export function Cleaner() {
   const { pulse } = useStore();
   const cleaner = useLive(() => ask('/v1/cleaner'), { key: 'cleaner', every: 2000 });
-  const queue = useLive(() => ask(`/v1/compaction?limit=${MOST}`), { key: 'queue', every: 3000 });
+  const queue = useLive(() => ask(`/v1/compaction?limit=${MOST}`), { key: 'queue', every: 2000 });
   const past = useLive(() => ask('/v1/cleanings'), { key: 'past', every: 2000 });
   const [only, setOnly] = useState('due');
   const partitions = queue.data?.partitions ?? [];

@@ -65,7 +65,7 @@ async function open(options = {}, at = broker) {
   return opened;
 }
 
-const go = (view = '') => page.goto(`${broker.url}#${view}`);
+const go = (view = '', at = broker) => page.goto(`${at.url}#${view}`);
 const textOf = (selector) => page.locator(selector).first().innerText();
 // A number of the page, without its separators.
 const digits = (text) => Number(text.replace(/[^\d]/g, ''));
@@ -206,6 +206,29 @@ test('a pause is seen and ended, and the reason is the word of the command line'
   assert.equal(status.partitions[0].reason, 'paused');
   await card.getByRole('button', { name: 'Resume' }).click();
   await until('the end of it', async () => (await card.locator('.word').first().innerText()) !== 'paused');
+});
+
+test('the cleaner is seen at work, and the page of the topic follows it', async (context) => {
+  const slow = await Broker.start({ 'log.cleaner.io.max.bytes.per.second': 700_000 });
+  context.after(() => slow.stop());
+  await slow.create('work', '-p', '1', '--compact', '-c', 'segment.bytes=1MiB', '-c', 'min.cleanable.dirty.ratio=1');
+  await slow.produce('work', flights(8000, 0, 80, 4000));
+  await page.context().close();
+  page = await open({}, slow);
+  await page.goto(`${slow.url}#cleaner`);
+  await page.getByRole('heading', { name: 'Now', exact: true }).waitFor();
+  const asked = slow.json('v1/topics/work/partitions/0/compact?roll=true&wait=true', { method: 'POST' });
+  const row = page.locator('.running li');
+  await row.waitFor();
+  assert.match(await row.innerText(), /^work-0/);
+  await page.screenshot({ path: join(PICTURES, 'at-work-light-1280.png'), fullPage: true });
+  await row.getByRole('link').click();
+  await page.locator('.card progress').first().waitFor();
+  const { result } = await asked;
+  assert.equal(result.cleaning.removed_records, 4000);
+  await until('the end', async () => (await page.locator('.card progress').count()) === 0);
+  await go('cleaner', slow);
+  await until('it among the last ones', async () => /4,000/.test(await page.getByRole('table', { name: 'Last cleanings' }).innerText()));
 });
 
 test('everything can be reached with the keyboard', async () => {
