@@ -27,6 +27,35 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+#[cfg(test)]
+impl Exit {
+    /// All of them, but that nothing has failed.
+    pub const ALL: [Exit; 6] = [
+        Exit::BrokenPipe,
+        Exit::No,
+        Exit::Local,
+        Exit::Unreachable,
+        Exit::Refused,
+        Exit::Interrupted,
+    ];
+
+    /// For the book.
+    pub fn when(self) -> &'static str {
+        match self {
+            Exit::BrokenPipe => "Done; also when whoever read the output has left",
+            Exit::No => {
+                "The answer is no: no such key, not ready, a proof that fails, settings that are wrong"
+            }
+            Exit::Local => "Wrong usage, or a failure on this machine",
+            Exit::Unreachable => {
+                "The broker cannot be reached or did not answer in time: safe to try again"
+            }
+            Exit::Refused => "The broker refused; Kafka's name of the error is printed",
+            Exit::Interrupted => "Ended by Ctrl-C; 143 by a second SIGTERM to `serve`",
+        }
+    }
+}
+
 /// A failure, ready to be shown.
 #[derive(Clone, Debug)]
 pub struct CliError {

@@ -20,6 +20,8 @@ mod offset;
 mod output;
 mod process;
 mod properties;
+#[cfg(test)]
+mod reference;
 mod schema;
 mod scratch;
 mod settings;
