@@ -20,6 +20,7 @@ mod serve;
 mod service;
 mod shell;
 mod steering;
+mod stop_under_load;
 mod support;
 mod takeover;
 mod topics;
