@@ -24,7 +24,7 @@ export function Chart({ title, points, series, show, dots = false, height = 150,
       legend: { show: false },
       cursor: { show: false },
       padding: [8, 24, 0, 0],
-      scales: { x: { range: (_, least, most) => [Math.min(least, most - 60), most] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+      scales: { x: { range: (_, least, most) => [Math.min(least, most - 60), most] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 100] } },
       axes: [
         { ...axis, size: 26, space: 70, values: (_, marks) => marks.map((mark) => clock(mark * 1000).slice(0, marks[1] - marks[0] < 60 ? 8 : 5)) },
         { ...axis, size: 74, space: 36, values: (_, marks) => marks.map((mark) => (mark === 0 ? '0' : show(mark))) },

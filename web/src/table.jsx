@@ -5,7 +5,9 @@ import { number } from './format.js';
 
 const ROWS = 200;
 
-// `columns`: { name, value(row), show?(row), number?, hint? }; `version` changes when the rows do. `sort` is the first order.
+const classOf = (column, name) => [name, column.rare && 'rare'].filter(Boolean).join(' ') || undefined;
+
+// `columns`: { name, value(row), show?(row), number?, hint?, rare? }, the last for what a phone leaves out; `version` changes when the rows do. `sort` is the first order.
 export function Table({ caption, columns, rows, keyOf, version, sort = 0, isDown = false, fixed = false, empty }) {
   const [order, setOrder] = useState({ column: sort, down: isDown });
   const [shown, setShown] = useState(ROWS);
@@ -30,7 +32,7 @@ export function Table({ caption, columns, rows, keyOf, version, sort = 0, isDown
                 const is = order.column === index && !fixed;
                 const head = <span title={column.hint}>{column.name}</span>;
                 return (
-                  <th key={column.name} scope="col" class={column.number ? 'number' : undefined}
+                  <th key={column.name} scope="col" class={classOf(column, column.number && 'number')}
                     aria-sort={is ? (order.down ? 'descending' : 'ascending') : undefined}>
                     {fixed ? head : (
                       <button type="button" class="plain" onClick={() => setOrder({ column: index, down: is ? !order.down : Boolean(column.number) })}>
@@ -46,7 +48,7 @@ export function Table({ caption, columns, rows, keyOf, version, sort = 0, isDown
             {sorted.slice(0, shown).map((row) => (
               <tr key={keyOf(row)}>
                 {columns.map((column) => (
-                  <td key={column.name} class={column.class ?? (column.number ? 'number' : undefined)}>
+                  <td key={column.name} class={classOf(column, column.class ?? (column.number && 'number'))}>
                     {column.show ? column.show(row) : column.value(row)}
                   </td>
                 ))}

@@ -43,8 +43,8 @@ export function Topics() {
             empty={filter ? 'No topic has this in its name.' : <>There is no topic yet. Try <code>lastword topic create prices --compact</code></>}
             columns={[
               { name: 'Topic', class: 'name', value: (topic) => topic.name, show: (topic) => <a href={`#topic/${part(topic.name)}`}>{topic.name}</a> },
-              { name: 'Policy', value: (topic) => topic.cleanup_policy },
-              { name: 'Partitions', number: true, value: (topic) => topic.partitions, show: (topic) => number(topic.partitions) },
+              { name: 'Policy', rare: true, value: (topic) => topic.cleanup_policy },
+              { name: 'Partitions', number: true, rare: true, value: (topic) => topic.partitions, show: (topic) => number(topic.partitions) },
               { name: 'Records', number: true, hint: 'Records that exist, not end minus start', value: (topic) => topic.records, show: (topic) => number(topic.records) },
               { name: 'Live keys', number: true, hint: 'As the last plan or cleaning counted them', value: (topic) => topic.live_keys, show: (topic) => number(topic.live_keys) },
               { name: 'Live', number: true, hint: 'Live bytes of what the last plan or cleaning looked at', value: liveShare, show: (topic) => percent(liveShare(topic)) },
