@@ -124,6 +124,7 @@ impl ReadOnlyDirectory {
             log_start_offset: self.log_starts.get(topic_partition).copied(),
             first_dirty_offset: self.first_dirty.get(topic_partition).copied(),
             key_hasher: existing_key_hasher(&*self.dir),
+            fetched_aborts: None,
         })
     }
 

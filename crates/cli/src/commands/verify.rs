@@ -1,6 +1,9 @@
-//! `lastword verify OLD NEW`: a proof that NEW is a right cleaning of OLD, or the first offset that breaks it.
+//! `lastword verify OLD NEW`: a proof that NEW is a right cleaning of OLD, or the first offset that breaks it. NEW is a
+//! directory, or with `-b` a topic of a running broker (`topic`).
 //!
 //! Both are read and neither is written. Results go to standard output as they come, the bar to standard error.
+
+mod topic;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -12,21 +15,27 @@ use lastword_broker::offline::{OfflineError, OfflineSettings};
 use lastword_broker::offline_read::ReadOnlyDirectory;
 use lastword_record::TopicPartition;
 use lastword_storage::Clock;
-use lastword_storage::verify::{self, Kind, Request, Rules, Verified, VerifyError};
+use lastword_storage::verify::{self, Kind, Request, Rules, Source, Verified, VerifyError};
 use serde::Serialize;
 
+use super::compact::live::Target;
 use super::compact::{self, When};
+use crate::client::admin::describe_configs;
+use crate::client::{Client, ClientArgs};
 use crate::error::{CliError, Exit, Result};
 use crate::output::{self, OutputFormat, count, human_bytes};
 use crate::process;
 
 const SCHEMA_VERSION: u32 = 1;
+/// Longest wait for an answer of a broker.
+const TIMEOUT_S: u64 = 30;
 const FRAME: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
 #[command(after_help = "\
 OLD and NEW are log directories, Lastword's or Kafka's, or two partition directories. No broker may be running on them. \
-Nothing is written.\n\n\
+With -b, NEW is a topic of a running broker, Lastword's or Kafka's, and is fetched into a temporary directory (TMPDIR). \
+Nothing is written to either.\n\n\
 Proved: the last committed record of every key is in NEW as it was in OLD, nothing was invented, offsets and order are \
 the same, what a cleaning may not touch is there, tombstones and markers went no sooner than they may, rolled back data \
 stays rolled back, checksums and indexes are sound. docs/verify.md has the rules.\n\n\
@@ -38,9 +47,17 @@ pub struct Args {
     /// The directory before the cleaning
     #[arg(value_name = "OLD")]
     old: PathBuf,
-    /// The directory after it
+    /// The directory after it; with -b a topic, TOPIC[:PARTITION]
     #[arg(value_name = "NEW")]
     new: PathBuf,
+    /// Brokers to ask, with commas between them: NEW is a topic there
+    #[arg(
+        short = 'b',
+        long,
+        visible_alias = "bootstrap-server",
+        value_name = "HOST:PORT"
+    )]
+    brokers: Option<String>,
     /// Only this topic, or one partition of it; may be repeated
     #[arg(short, long, value_name = "TOPIC[:PARTITION]")]
     topic: Vec<String>,
@@ -115,34 +132,39 @@ struct Document {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let settings = compact::settings(&args.set)?;
     process::raise_file_limit();
     let start = Instant::now();
     let open = |path: &Path, same| {
         ReadOnlyDirectory::open(path, same).map_err(|error| explain(&error, path))
     };
     let old = open(&args.old, None)?;
-    let new = open(&args.new, Some(&old))?;
-    let pairs = pairs(args, &old, &new)?;
     let mut document = Document {
         schema_version: SCHEMA_VERSION,
         verified: true,
         partitions: Vec::new(),
         seconds: 0.0,
     };
-    for (topic_partition, in_new) in &pairs {
-        let row = verify_one(
-            args,
-            &settings,
-            (&old, &new),
-            topic_partition,
-            in_new.as_ref(),
-        )?;
+    let mut show = |row: Row| {
         if args.format == OutputFormat::Table {
             output::text(&row.lines())?;
         }
         document.verified &= row.verified;
         document.partitions.push(row);
+        Ok(())
+    };
+    match &args.brokers {
+        Some(brokers) => verify_topic(args, &old, brokers, &mut show)?,
+        None => {
+            let settings = compact::settings(&args.set)?;
+            let new = open(&args.new, Some(&old))?;
+            for (topic_partition, in_new) in &pairs(args, &old, &new)? {
+                let sources = (
+                    old.source(topic_partition),
+                    in_new.as_ref().and_then(|in_new| new.source(in_new)),
+                );
+                show(verify_one(args, &settings, &new, topic_partition, sources)?)?;
+            }
+        }
     }
     document.seconds = start.elapsed().as_secs_f64();
     match args.format {
@@ -165,6 +187,76 @@ pub fn run(args: &Args) -> Result<()> {
             Err(CliError::new(Exit::No, "NOT_VERIFIED", what).why(why))
         }
     }
+}
+
+/// Configs of the topic that a cleaning goes by.
+const OF_CLEANING: [&str; 3] = [
+    "cleanup.policy",
+    "delete.retention.ms",
+    "min.compaction.lag.ms",
+];
+
+/// NEW is a topic.
+fn verify_topic(
+    args: &Args,
+    old: &ReadOnlyDirectory,
+    brokers: &str,
+    show: &mut dyn FnMut(Row) -> Result<()>,
+) -> Result<()> {
+    let target = Target::parse(&args.new.to_string_lossy())?;
+    let mut client = Client::connect(&ClientArgs::new(brokers, TIMEOUT_S))?;
+    let info = client.topic(&target.topic, false)?;
+    let described = describe_configs(&mut client, &[&target.topic], Some(&OF_CLEANING))?;
+    let described = described.values().flatten().filter_map(|entry| {
+        let value = entry.value.as_ref()?;
+        Some(format!("{}={value}", entry.name))
+    });
+    // What is given wins.
+    let settings: Vec<String> = described.chain(args.set.iter().cloned()).collect();
+    let settings = compact::settings(&settings)?;
+    let in_old: BTreeSet<i32> = old
+        .partitions()
+        .filter(|it| old.is_single() || *it.topic == *target.topic)
+        .map(|it| it.partition)
+        .collect();
+    let in_new = info.partitions.iter().map(|it| it.index);
+    let in_new: BTreeSet<i32> = in_new.collect();
+    let wanted: BTreeSet<i32> = match (target.partition, old.is_single()) {
+        (Some(partition), _) => BTreeSet::from([partition]),
+        (None, true) => in_old.clone(),
+        (None, false) => in_old.union(&in_new).copied().collect(),
+    };
+    for partition in wanted {
+        let topic_partition = TopicPartition::new(&*target.topic, partition);
+        let known = old.partitions().find(|it| match old.is_single() {
+            true => true,
+            false => **it == topic_partition,
+        });
+        let source = known.and_then(|it| old.source(it));
+        let spool = topic::Spool::new()?;
+        let sources = match source {
+            Some(source) if in_new.contains(&partition) => {
+                let path = match old.is_single() {
+                    true => args.old.clone(),
+                    false => args.old.join(&source.partition_dir),
+                };
+                let progress = AtomicU64::new(0);
+                let bytes = settings.max_decompressed_bytes();
+                let (old, new) = with_bar(args.progress, &topic_partition, &progress, || {
+                    let place = (&source, &*path);
+                    let spool = (&spool, &progress);
+                    topic::fetch(&mut client, &info, &topic_partition, place, bytes, spool)
+                })?;
+                (Some(old), Some(new))
+            }
+            source => (source, None),
+        };
+        let mut row = verify_one(args, &settings, old, &topic_partition, sources)?;
+        // What was fetched has no indexes that could be missing.
+        row.notes.clear();
+        show(row)?;
+    }
+    Ok(())
 }
 
 /// What to compare with what: the partitions of OLD, and what NEW has beside them.
@@ -201,19 +293,16 @@ fn pairs(
     Ok(wanted.into_iter().map(pair).collect())
 }
 
+/// `of_rules` knows the configs of the topic, where `settings` do not say them.
 fn verify_one(
     args: &Args,
     settings: &OfflineSettings,
-    (old, new): (&ReadOnlyDirectory, &ReadOnlyDirectory),
+    of_rules: &ReadOnlyDirectory,
     topic_partition: &TopicPartition,
-    in_new: Option<&TopicPartition>,
+    sources: (Option<Source>, Option<Source>),
 ) -> Result<Row> {
     let start = Instant::now();
     let now_ms = args.now.unwrap_or_else(|| Clock::System.now_ms());
-    let sources = (
-        old.source(topic_partition),
-        in_new.and_then(|topic_partition| new.source(topic_partition)),
-    );
     let row = |verified: Verified, rules: Option<&Rules>| {
         Row::new(topic_partition, verified, rules, start.elapsed())
     };
@@ -234,7 +323,7 @@ fn verify_one(
         (Some(_), None) => return Ok(alone(Kind::Lost, "NEW has no such partition")),
         (None, _) => return Ok(alone(Kind::Invented, "OLD has no such partition")),
     };
-    let rules = new
+    let rules = of_rules
         .rules(settings, &topic_partition.topic, now_ms)
         .map_err(|reason| {
             CliError::local(

@@ -25,3 +25,4 @@ mod support;
 mod takeover;
 mod topics;
 mod verify;
+mod verify_topic;

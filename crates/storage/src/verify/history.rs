@@ -71,6 +71,13 @@ impl History {
             .is_some_and(|(first_offset, _)| *first_offset <= last_offset)
     }
 
+    /// Whether a transaction that was rolled back begins here.
+    pub fn has_abort_from(&self, producer_id: i64, first_offset: i64) -> bool {
+        let ranges = self.aborts.get(&producer_id);
+        let at = ranges.map(|ranges| ranges.binary_search_by_key(&first_offset, |range| range.0));
+        at.is_some_and(|found| found.is_ok())
+    }
+
     /// The transaction that this marker rolled back, if there was data of it.
     pub fn abort_at(&self, producer_id: i64, marker_offset: i64) -> Option<Abort> {
         let ranges = self.aborts.get(&producer_id)?;

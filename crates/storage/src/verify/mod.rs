@@ -51,6 +51,9 @@ pub struct Source {
     pub first_dirty_offset: Option<i64>,
     /// Of NEW: what its key indexes are made under. Without it they are not checked.
     pub key_hasher: Option<KeyHasher>,
+    /// Of NEW, when it was fetched: the transactions that fetches called rolled back, by producer and first offset. They
+    /// stand for its transaction indexes.
+    pub fetched_aborts: Option<Vec<(i64, i64)>>,
 }
 
 /// What a cleaning was allowed to do.

@@ -3,7 +3,7 @@
 //!
 //! Memory follows the number of entries. No lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::history::{Abort, History};
 use super::reader::SegmentName;
@@ -142,4 +142,45 @@ pub fn check(
         });
     }
     Ok(bad)
+}
+
+/// The same of what fetches have told, by producer and first offset: offsets and what is wrong there.
+pub fn check_fetched(
+    told: &[(i64, i64)],
+    old: &HashMap<(i64, i64), AbortedTransaction>,
+    history: &History,
+    needed: &BTreeMap<i64, Abort>,
+) -> Vec<(i64, String)> {
+    let mut bad = Vec::new();
+    let known: HashSet<(i64, i64)> = old
+        .values()
+        .map(|it| (it.producer_id, it.first_offset))
+        .collect();
+    for &(producer_id, first_offset) in told {
+        if !known.contains(&(producer_id, first_offset))
+            && !history.has_abort_from(producer_id, first_offset)
+        {
+            let reason = format!(
+                "fetches say that producer {producer_id} rolled back what begins at {first_offset}, which is not so in OLD"
+            );
+            bad.push((first_offset, reason));
+        }
+    }
+    let told: HashSet<(i64, i64)> = told.iter().copied().collect();
+    for (marker, abort) in needed {
+        let id = abort.producer_id;
+        let indexed = old.get(&(id, *marker)).map(|it| it.first_offset);
+        let computed = history.abort_at(id, *marker).map(|it| it.first_offset);
+        let mut names = [Some(abort.first_offset), indexed, computed]
+            .into_iter()
+            .flatten();
+        if !names.any(|first_offset| told.contains(&(id, first_offset))) {
+            let reason = format!(
+                "data that producer {id} rolled back is read as committed: no fetch names the transaction that ends at \
+                 {marker}"
+            );
+            bad.push((abort.first_offset, reason));
+        }
+    }
+    bad
 }

@@ -640,13 +640,24 @@ impl Walk<'_> {
         let (old, new) = (self.request.old, self.request.new);
         self.check_producers();
         let known = transaction_index::read_all(&*old.dir, &old.partition_dir, old_segments)?;
+        let needed = std::mem::take(&mut self.needed_aborts);
+        let history = &self.first.history;
+        if let Some(told) = &new.fetched_aborts {
+            for (offset, message) in
+                transaction_index::check_fetched(told, &known, history, &needed)
+            {
+                self.verified
+                    .violate(offset, Kind::TransactionIndex, message);
+            }
+            return Ok(());
+        }
         let bad = transaction_index::check(
             &*new.dir,
             &new.partition_dir,
             &self.new_files.segments,
             &known,
-            &self.first.history,
-            std::mem::take(&mut self.needed_aborts),
+            history,
+            needed,
         )?;
         for bad in bad {
             let name = self.name_of(bad.segment, SegmentFile::TransactionIndex);

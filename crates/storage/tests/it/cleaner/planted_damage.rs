@@ -693,3 +693,18 @@ fn a_producer_is_asked_for_by_its_batch_behind_a_snapshot_that_has_forgotten_it(
     let verified = verify(&mut scene, &old, &new);
     assert_eq!(found(&verified), [(2, Kind::Producer)], "{verified:?}");
 }
+
+#[test]
+fn what_fetches_call_rolled_back_stands_for_the_transaction_indexes() {
+    let (mut scene, written, _) = scene();
+    scene.dir = Arc::new(written.clone());
+    // 4 to 6 of producer 5 were rolled back, 7 to 8 of producer 6 were committed.
+    let told = |aborts: &[(i64, i64)]| {
+        let verified = scene.verify_fetched(&written, None, Some(aborts.to_vec()));
+        found(&verified)
+    };
+    assert_eq!(told(&[(5, 4)]), []);
+    assert_eq!(told(&[]), [(4, Kind::TransactionIndex)]);
+    assert_eq!(told(&[(5, 4), (6, 7)]), [(7, Kind::TransactionIndex)]);
+    assert_eq!(told(&[(6, 4)]), [(4, Kind::TransactionIndex); 2]);
+}

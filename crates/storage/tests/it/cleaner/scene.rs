@@ -213,6 +213,16 @@ impl Scene {
 
     /// The same, of several cleanings since then.
     pub fn verify_since(&self, old: &SimDir, since_ms: Option<i64>) -> Verified {
+        self.verify_fetched(old, since_ms, None)
+    }
+
+    /// The same, of a log that was fetched with these transactions called rolled back.
+    pub fn verify_fetched(
+        &self,
+        old: &SimDir,
+        since_ms: Option<i64>,
+        fetched_aborts: Option<Vec<(i64, i64)>>,
+    ) -> Verified {
         let config = self.config();
         let source = |dir: &SimDir| Source {
             dir: Arc::new(dir.clone()),
@@ -220,6 +230,7 @@ impl Scene {
             log_start_offset: Some(self.log.offsets().log_start_offset),
             first_dirty_offset: None,
             key_hasher: existing_key_hasher(dir),
+            fetched_aborts: fetched_aborts.clone(),
         };
         verify::verify(&Request {
             old: &source(old),
