@@ -233,7 +233,7 @@ fn verify_topic(
             false => **it == topic_partition,
         });
         let source = known.and_then(|it| old.source(it));
-        let spool = topic::Spool::new()?;
+        let spool = topic::spool()?;
         let sources = match source {
             Some(source) if in_new.contains(&partition) => {
                 let path = match old.is_single() {

@@ -29,6 +29,7 @@ use lastword_storage::verify::{PartitionFiles, PartitionReader, ReadError, Sourc
 use crate::client::offsets::{EARLIEST, LATEST, list_offsets};
 use crate::client::{Client, TopicInfo};
 use crate::error::{CliError, Result};
+use crate::scratch::Scratch;
 
 /// The last version with topic names; later ones carry ids.
 const HIGHEST_FETCH_VERSION: i16 = 12;
@@ -37,24 +38,9 @@ const SEGMENT_BYTES: u64 = 1 << 30;
 /// Cleanings that may come between.
 const ATTEMPTS: usize = 5;
 
-/// A directory that goes when it is dropped.
-pub struct Spool(PathBuf);
-
-impl Spool {
-    /// In the system's place for temporary files (`TMPDIR`).
-    pub fn new() -> Result<Spool> {
-        let name = format!("lastword-verify-{}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).map_err(|error| failed(&path, &error))?;
-        Ok(Spool(path))
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Where fetched partitions are kept: in the system's place for temporary files.
+pub fn spool() -> Result<Scratch> {
+    Scratch::new("lastword-verify").map_err(|error| failed(&std::env::temp_dir(), &error))
 }
 
 fn failed(path: &Path, error: &io::Error) -> CliError {
@@ -73,11 +59,11 @@ pub fn fetch(
     topic_partition: &TopicPartition,
     (old, path): (&Source, &Path),
     max_decompressed_bytes: usize,
-    (spool, progress): (&Spool, &AtomicU64),
+    (spool, progress): (&Scratch, &AtomicU64),
 ) -> Result<(Source, Source)> {
     let old_end = end_of(old, max_decompressed_bytes)?;
     for _ in 0..ATTEMPTS {
-        let (behind, fetched) = (spool.0.join("old"), spool.0.join("new"));
+        let (behind, fetched) = (spool.path().join("old"), spool.path().join("new"));
         for side in [&behind, &fetched] {
             let _ = fs::remove_dir_all(side);
             let partition = side.join(&old.partition_dir);
