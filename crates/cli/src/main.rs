@@ -12,6 +12,7 @@ mod base64;
 mod client;
 mod commands;
 mod completion;
+mod confirm;
 mod error;
 mod format;
 mod http;
@@ -27,6 +28,7 @@ mod scratch;
 mod settings;
 mod terminal;
 mod time;
+mod true_counts;
 
 use std::process::ExitCode;
 
@@ -63,6 +65,9 @@ enum Command {
     /// Create, list, describe, alter and delete topics
     #[command(visible_alias = "topics")]
     Topic(commands::topic::Args),
+    /// Consumer groups: list, describe with true lag, seek, delete
+    #[command(visible_alias = "groups")]
+    Group(commands::group::Args),
     /// Write records from standard input, a file, or the command line
     Produce(commands::produce::Args),
     /// Read records
@@ -133,6 +138,10 @@ fn main() -> ExitCode {
         Command::Config(args) => {
             let json = args.json();
             (commands::config::run(&args), json)
+        }
+        Command::Group(args) => {
+            let json = args.json();
+            (commands::group::run(&args), json)
         }
         Command::Get(args) => {
             let json = args.json();

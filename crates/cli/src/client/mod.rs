@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod connection;
+pub mod groups;
 pub mod offsets;
 pub mod producer;
 pub mod reader;
@@ -49,11 +50,6 @@ impl ClientArgs {
             brokers: brokers.to_owned(),
             timeout: timeout_s,
         }
-    }
-
-    /// Longest wait, in seconds.
-    pub fn timeout_s(&self) -> u64 {
-        self.timeout
     }
 }
 
@@ -121,9 +117,18 @@ impl Client {
 
     /// Asks whichever broker was reached first. Every broker can answer or forward what this client asks.
     pub fn call<R: RequestResponsePair>(&mut self, request: &R) -> Result<R::Response> {
+        self.call_up_to(request, i16::MAX)
+    }
+
+    /// The same in a version that is not above `highest`.
+    fn call_up_to<R: RequestResponsePair>(
+        &mut self,
+        request: &R,
+        highest: i16,
+    ) -> Result<R::Response> {
         let entry = self.entry.clone();
         self.connection(&entry)?
-            .call(request, i16::MAX, Duration::ZERO)
+            .call(request, highest, Duration::ZERO)
     }
 
     /// Asks one broker by its id. `wait` is how long it may hold the answer back on purpose.
@@ -175,6 +180,24 @@ impl Client {
             .collect();
         topics.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(topics)
+    }
+
+    /// The id of the cluster, if it has one.
+    pub fn cluster_id(&mut self) -> Result<Option<String>> {
+        let response = self.ask_metadata(Some(Vec::new()), false)?;
+        Ok(response.cluster_id.map(|id| id.to_string()))
+    }
+
+    /// The host of the bootstrap address that answered.
+    pub fn entry_host(&self) -> &str {
+        let host = self.entry.rsplit_once(':').map(|(host, _)| host);
+        host.unwrap_or(&self.entry)
+    }
+
+    /// Where a broker is, as another answer said.
+    fn learn_node(&mut self, node: i32, host: &str, port: i32) {
+        let address = format!("{}:{port}", bracketed(host));
+        self.nodes.insert(node, address);
     }
 
     /// The id of a broker that can be asked for its settings.

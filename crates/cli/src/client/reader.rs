@@ -1,4 +1,4 @@
-//! Reading records from partitions, without a group.
+//! Reading records from partitions, without being a member of a group.
 //!
 //! A position moves to the end of each batch, not of the last record: in a compacted log the offsets between may have
 //! gone, and a range that ends in such a gap must still end. Control batches are read and, unless asked for, not shown.
@@ -14,6 +14,7 @@ use lastword_protocol::{ErrorCode, StrBytes, message};
 use lastword_record::control::ControlRecordType;
 use lastword_record::{BatchHeader, Decompressor, RecordBatches, RecordError};
 
+use super::groups::Offsets;
 use super::offsets::{EARLIEST, LATEST, list_offsets};
 use super::{Client, TopicInfo};
 use crate::error::{CliError, Exit, Result};
@@ -83,6 +84,18 @@ impl Reader {
         partitions: &[i32],
         range: OffsetRange,
     ) -> Result<()> {
+        self.add_after(client, topic, partitions, range, &Offsets::new())
+    }
+
+    /// The same; a start at what is stored is where these offsets are, and at the log's start without one.
+    pub fn add_after(
+        &mut self,
+        client: &mut Client,
+        topic: &TopicInfo,
+        partitions: &[i32],
+        range: OffsetRange,
+        stored: &Offsets,
+    ) -> Result<()> {
         let committed = self.options.read_committed;
         let earliest = list_offsets(client, topic, partitions, EARLIEST, committed)?;
         let latest = list_offsets(client, topic, partitions, LATEST, committed)?;
@@ -111,6 +124,10 @@ impl Reader {
             let last = at(&latest).unwrap_or(first);
             let start = match range.start {
                 Start::Earliest => first,
+                Start::Stored => {
+                    let key = (topic.name.clone(), partition.index);
+                    stored.get(&key).copied().unwrap_or(first)
+                }
                 Start::Latest => last,
                 Start::Exact(offset) => offset,
                 Start::AfterEarliest(count) => first.saturating_add(count),
@@ -143,6 +160,14 @@ impl Reader {
     /// Bytes of record batches that came so far.
     pub fn fetched_bytes(&self) -> u64 {
         self.fetched_bytes
+    }
+
+    /// What is to be read next.
+    pub fn next_offsets(&self) -> Offsets {
+        let positions = self.positions.iter();
+        positions
+            .map(|it| ((it.topic.clone(), it.partition), it.next_offset))
+            .collect()
     }
 
     /// True when every partition has come to its end.
@@ -382,6 +407,7 @@ impl Pass<'_> {
                         index: *self.written,
                     };
                     if !sink(&view)? {
+                        self.position.next_offset = record.offset.saturating_add(1);
                         return Ok(false);
                     }
                 }

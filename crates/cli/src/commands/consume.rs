@@ -1,27 +1,34 @@
 //! `lastword consume TOPIC...`: records to standard output.
 //!
-//! Reads partitions directly, without a consumer group: nothing is committed, and two of these see the same records.
+//! Reads partitions directly, without being a member of a group: two of these see the same records. With `-g` it begins where
+//! that group has committed and commits what was printed, and reads all partitions: it shares them with nobody.
+//!
 //! Output is flushed after every answer of the broker, so that a pipe sees records when they come.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::ArgAction;
 
+use crate::client::groups::{self, Offsets};
 use crate::client::reader::{ReadOptions, Reader};
 use crate::client::{Client, ClientArgs, TopicInfo};
 use crate::error::{CliError, Result};
 use crate::format::{RecordFormat, RecordView};
-use crate::offset::{self, End};
+use crate::offset::{self, End, Start};
 use crate::output::{count, say};
 use crate::time::now_ms;
 
 /// How long the broker may wait for new records before it answers with none.
 const MAX_WAIT: Duration = Duration::from_millis(500);
+/// While records come; at the end once more.
+const BETWEEN_COMMITS: Duration = Duration::from_secs(1);
+const STATE_SUFFIX: &str = "@state";
 
 const HELP: &str = "Offsets (-o):
   start beginning earliest    from the start (the default)
   end latest                  only what comes from now on
+  stored                      where the group of -g has committed (the default with -g)
   42  42:50  42:+8  42:end    from offset 42; up to but without 50; 8 offsets; to what is now the end
   :end  +10  -10              all there is now; 10 after the start; 10 before the end
   @1700000000  @2026-11-23T14:00:00Z  @-1h  @-2h:-1h    by time; also s@TIME and e@TIME
@@ -38,6 +45,8 @@ Formats (-f): json jsonl raw hex table, or a string of
 Examples:
   lastword consume prices -e -f '%o %k=%v\\n'
   lastword consume prices -o -10 -n 10
+  lastword consume prices --state -e                       # a snapshot
+  lastword consume orders -g app -e -q                     # what is new since the last time
   lastword consume orders -p 0,2 -o @-1h -J | jq .value";
 
 #[derive(clap::Args)]
@@ -52,6 +61,12 @@ pub struct Args {
     /// From the start: the default, for fingers that type it
     #[arg(long, conflicts_with = "offset")]
     from_beginning: bool,
+    /// Go on where this group has committed, and commit what was printed; nobody else may be in the group
+    #[arg(short, long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Only the last word on every key: the same as TOPIC@state
+    #[arg(long)]
+    state: bool,
     /// Stop after this many records
     #[arg(
         short = 'n',
@@ -127,30 +142,67 @@ pub fn run(args: &Args) -> Result<()> {
     if args.exit && range.end == End::Never {
         range.end = End::Latest;
     }
+    let has_start = args.from_beginning || !args.offset.is_empty();
+    if args.group.is_some() && !has_start {
+        range.start = Start::Stored;
+    }
+    if args.group.is_none() && range.start == Start::Stored {
+        let error =
+            CliError::usage("`stored` is where a group has committed, and no group is named");
+        return Err(error.hint("-g GROUP"));
+    }
     let mut client = Client::connect(&args.client)?;
+    let stored = match &args.group {
+        Some(group) => stored(&mut client, group)?,
+        None => Offsets::new(),
+    };
     let mut reader = Reader::new(ReadOptions {
         read_committed: args.read_committed,
         with_control_records: args.print_control_records,
     });
     let mut partition_count = 0;
     for name in &args.topics {
-        let topic = client.topic(name, false)?;
+        let name = match args.state && !name.ends_with(STATE_SUFFIX) {
+            true => format!("{name}{STATE_SUFFIX}"),
+            false => name.clone(),
+        };
+        let topic = client.topic(&name, false)?;
         let partitions = chosen(&topic, &args.partitions)?;
         partition_count += partitions.len();
-        reader.add(&mut client, &topic, &partitions, range)?;
+        reader.add_after(&mut client, &topic, &partitions, range, &stored)?;
     }
-    let unbounded =
-        args.offset.is_empty() && !args.from_beginning && !args.exit && args.num.is_none();
+    let unbounded = !has_start && !args.exit && args.num.is_none();
     if unbounded && !args.quiet {
         let partitions = count(partition_count, "partition");
+        let place = match &args.group {
+            Some(group) => format!("where group {group} has committed in"),
+            None => "the start of".to_owned(),
+        };
         say(&format!(
-            "from the start of {partitions}; Ctrl-C to stop, -e to stop at the end"
+            "from {place} {partitions}; Ctrl-C to stop, -e to stop at the end"
         ));
     }
     copy(args, &format, &mut client, &mut reader)
 }
 
-fn chosen(topic: &TopicInfo, wanted: &[i32]) -> Result<Vec<i32>> {
+/// What a group has committed. A member of it would commit against us.
+fn stored(client: &mut Client, group: &str) -> Result<Offsets> {
+    if groups::list(client)?
+        .iter()
+        .any(|listed| listed.id == group)
+    {
+        let described = groups::describe(client, group)?;
+        if !described.members.is_empty() {
+            let members = count(described.members.len(), "member");
+            let error = CliError::local("GROUP_IN_USE", format!("group {group} has {members}"));
+            return Err(error.hint("stop them, or choose another group with -g GROUP"));
+        }
+    }
+    groups::committed(client, group)
+}
+
+/// The partitions that are named, or all.
+pub fn chosen(topic: &TopicInfo, wanted: &[i32]) -> Result<Vec<i32>> {
     let all: Vec<i32> = topic
         .partitions
         .iter()
@@ -177,6 +229,8 @@ fn copy(
     let mut out = io::stdout().lock();
     let mut left = args.num.unwrap_or(u64::MAX);
     let mut buffer = Vec::new();
+    let mut committed = Offsets::new();
+    let mut committed_at = Instant::now();
     while left > 0 && !reader.is_done() {
         let mut sink = |record: &RecordView<'_>| {
             format.write(record, args.meta_only, &mut buffer);
@@ -191,7 +245,16 @@ fn copy(
         out.write_all(&buffer)?;
         out.flush()?;
         buffer.clear();
-        if !result? {
+        let goes_on = result?;
+        if let Some(group) = &args.group {
+            let is_last = !goes_on || left == 0 || reader.is_done();
+            let next = reader.next_offsets();
+            if next != committed && (is_last || committed_at.elapsed() >= BETWEEN_COMMITS) {
+                groups::commit(client, group, &next)?;
+                (committed, committed_at) = (next, Instant::now());
+            }
+        }
+        if !goes_on {
             break;
         }
     }

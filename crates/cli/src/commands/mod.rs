@@ -9,6 +9,7 @@ pub mod demo;
 pub mod dump;
 pub mod generate;
 pub mod get;
+pub mod group;
 pub mod man;
 pub mod produce;
 pub mod serve;

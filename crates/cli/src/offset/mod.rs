@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `start beginning earliest` | from the start |
 //! | `end latest` | only what comes from now on |
+//! | `stored` | where the group of `-g` has committed; the start, where it has not |
 //! | `:end` | from the start to what is now the end |
 //! | `N`, `N:`, `N:M`, `:M`, `N:end`, `N:+C` | from offset N; up to, not including, M; C offsets from N |
 //! | `+N`, `-N` | N after the start, N before the end |
@@ -22,6 +23,8 @@ mod tests;
 pub enum Start {
     Earliest,
     Latest,
+    /// Where a group has committed.
+    Stored,
     Exact(i64),
     AfterEarliest(i64),
     BeforeLatest(i64),
@@ -111,11 +114,7 @@ fn parse_start(text: &str) -> Result<Start, String> {
     match text {
         "start" | "beginning" | "earliest" => return Ok(Start::Earliest),
         "end" | "latest" => return Ok(Start::Latest),
-        "stored" => {
-            return Err(
-                "`stored` needs a consumer group, and this command reads without one".to_owned(),
-            );
-        }
+        "stored" => return Ok(Start::Stored),
         _ => {}
     }
     if let Some(count) = text.strip_prefix('+') {

@@ -2,14 +2,13 @@
 //!
 //! Asks first. Without a terminal to ask, it refuses unless `-y` says that somebody has thought about it.
 
-use std::io::{self, BufRead, IsTerminal, Write};
-
 use serde::Serialize;
 
 use super::SCHEMA_VERSION;
 use crate::client::admin::delete_topic;
 use crate::client::{Client, ClientArgs};
-use crate::error::{CliError, Exit, Result};
+use crate::confirm;
+use crate::error::Result;
 use crate::output::{self, OutputFormat};
 
 #[derive(clap::Args)]
@@ -17,6 +16,9 @@ pub struct Args {
     /// Names
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
+    /// Names are regular expressions
+    #[arg(short, long)]
+    regex: bool,
     /// Do not ask
     #[arg(short = 'y', long, visible_alias = "no-confirm")]
     yes: bool,
@@ -47,19 +49,27 @@ struct Deleted<'a> {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let can_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
-    if !args.yes && !args.dry_run && !can_ask {
-        return Err(CliError::local(
-            "NOT_CONFIRMED",
-            format!("not deleting {} without asking", args.names.join(", ")),
-        )
-        .why("there is no terminal to ask on")
-        .hint("add -y"));
+    if !args.yes && !args.dry_run {
+        confirm::check_can_ask(&format!("delete {}", args.names.join(", ")))?;
     }
     let mut client = Client::connect(&args.client)?;
     // All names are looked at before the first topic goes.
     let mut found = Vec::new();
-    for name in &args.names {
+    let names = match args.regex {
+        true => {
+            let patterns = super::ls::patterns(&args.names)?;
+            let topics = client
+                .topics()?
+                .into_iter()
+                .filter(|topic| !topic.is_internal);
+            let names = topics.map(|topic| topic.name);
+            names
+                .filter(|name| patterns.iter().any(|it| it.is_match(name)))
+                .collect()
+        }
+        false => args.names.clone(),
+    };
+    for name in &names {
         match client.topic(name, false) {
             Ok(topic) => found.push((name, Some(topic.partitions.len()))),
             Err(error) if error.code == "UNKNOWN_TOPIC_OR_PARTITION" && args.if_exists => {
@@ -75,7 +85,9 @@ pub fn run(args: &Args) -> Result<()> {
             Some(_) if args.dry_run => "would be deleted",
             Some(partitions) => {
                 if !args.yes {
-                    confirm(name, partitions)?;
+                    let partitions = output::count(partitions, "partition");
+                    let question = format!("delete {name}, {partitions} and every record in it?");
+                    confirm::ask(&question, name)?;
                 }
                 delete_topic(&mut client, name)?;
                 "deleted"
@@ -93,27 +105,4 @@ pub fn run(args: &Args) -> Result<()> {
         })?;
     }
     Ok(())
-}
-
-fn confirm(name: &str, partitions: usize) -> Result<()> {
-    let mut err = io::stderr().lock();
-    let question = format!(
-        "delete {name}, {} and every record in it? [y/N] ",
-        output::count(partitions, "partition")
-    );
-    let _ = err
-        .write_all(question.as_bytes())
-        .and_then(|()| err.flush());
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| {
-        CliError::local("INPUT", "cannot read the answer").why(error.to_string())
-    })?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(CliError::new(
-            Exit::No,
-            "NOT_CONFIRMED",
-            format!("{name} stays"),
-        )),
-    }
 }

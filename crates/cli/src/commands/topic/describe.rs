@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lastword_http::client::{DEFAULT_ADDRESS, encode};
+use lastword_http::client::encode;
 use lastword_record::TopicId;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,9 +17,9 @@ use crate::client::{Client, ClientArgs, TopicInfo};
 use crate::commands::compact::live::parse;
 use crate::commands::compact::map;
 use crate::error::{CliError, Exit, Result};
-use crate::http::HttpArgs;
 use crate::output::{self, OutputFormat};
 use crate::terminal;
+use crate::true_counts::{TrueCountArgs, TrueCounts};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -46,9 +46,8 @@ pub struct Args {
     pub format: OutputFormat,
     #[command(flatten)]
     client: ClientArgs,
-    /// The broker's HTTP address, for the map
-    #[arg(long, env = "LASTWORD_HTTP", default_value = DEFAULT_ADDRESS, value_name = "HOST:PORT")]
-    http: String,
+    #[command(flatten)]
+    true_counts: TrueCountArgs,
 }
 
 #[derive(Serialize)]
@@ -84,6 +83,8 @@ struct Partition {
     log_start_offset: i64,
     last_stable_offset: i64,
     high_watermark: i64,
+    /// What exists; null when nobody tells.
+    records: Option<u64>,
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -98,8 +99,15 @@ pub fn run(args: &Args) -> Result<()> {
                 "an empty answer to DescribeConfigs",
             )
         })?;
+    let wants_counts = args.partitions || args.all || args.map;
+    let counts = match wants_counts || args.format == OutputFormat::Json {
+        true => args
+            .true_counts
+            .find(&mut client, !args.partitions && !args.all)?,
+        false => None,
+    };
     let partitions = if args.partitions || args.all || args.format == OutputFormat::Json {
-        partitions(&mut client, &topic)?
+        partitions(&mut client, &topic, counts.as_ref())?
     } else {
         Vec::new()
     };
@@ -116,7 +124,7 @@ pub fn run(args: &Args) -> Result<()> {
         configs: entries.iter().map(config).collect(),
         partitions,
         map: match args.map {
-            true => plans(args, &topic)?,
+            true => plans(counts.as_ref(), &topic)?,
             false => Vec::new(),
         },
     };
@@ -126,8 +134,16 @@ pub fn run(args: &Args) -> Result<()> {
     }
 }
 
-fn plans(args: &Args, topic: &TopicInfo) -> Result<Vec<Value>> {
-    let http = HttpArgs::new(&args.http, args.client.timeout_s());
+fn plans(counts: Option<&TrueCounts>, topic: &TopicInfo) -> Result<Vec<Value>> {
+    let counts = counts.ok_or_else(|| {
+        CliError::new(
+            Exit::Unreachable,
+            "UNREACHABLE",
+            "the map is drawn by Lastword's HTTP address",
+        )
+        .hint("--http HOST:PORT")
+    })?;
+    let http = counts.http();
     let name = encode(&topic.name);
     let plan = |partition: &crate::client::PartitionInfo| {
         let index = partition.index;
@@ -137,7 +153,15 @@ fn plans(args: &Args, topic: &TopicInfo) -> Result<Vec<Value>> {
     topic.partitions.iter().map(plan).collect()
 }
 
-fn partitions(client: &mut Client, topic: &TopicInfo) -> Result<Vec<Partition>> {
+fn partitions(
+    client: &mut Client,
+    topic: &TopicInfo,
+    counts: Option<&TrueCounts>,
+) -> Result<Vec<Partition>> {
+    let records = match counts {
+        Some(counts) => counts.records(&topic.name)?,
+        None => BTreeMap::new(),
+    };
     let all: Vec<i32> = topic
         .partitions
         .iter()
@@ -156,6 +180,7 @@ fn partitions(client: &mut Client, topic: &TopicInfo) -> Result<Vec<Partition>> 
         log_start_offset: at(&earliest, known.index),
         last_stable_offset: at(&stable, known.index),
         high_watermark: at(&latest, known.index),
+        records: records.get(&known.index).copied().flatten(),
     };
     Ok(topic.partitions.iter().map(partition).collect())
 }
@@ -213,6 +238,9 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> Result<Str
                     partition.log_start_offset.to_string(),
                     partition.last_stable_offset.to_string(),
                     partition.high_watermark.to_string(),
+                    partition
+                        .records
+                        .map_or_else(|| "-".to_owned(), |records| records.to_string()),
                 ]
             })
             .collect();
@@ -224,6 +252,7 @@ fn text(args: &Args, document: &Document, entries: &[ConfigEntry]) -> Result<Str
             "LOG-START-OFFSET",
             "LAST-STABLE-OFFSET",
             "HIGH-WATERMARK",
+            "RECORDS",
         ];
         sections.push(output::table(&header, &rows));
     }

@@ -5,6 +5,8 @@ mod create;
 mod delete;
 mod describe;
 mod ls;
+mod offsets;
+mod trim;
 
 use clap::Subcommand;
 
@@ -44,6 +46,11 @@ enum Verb {
     /// Delete topics with all their records
     #[command(after_help = DELETE_EXAMPLES)]
     Delete(delete::Args),
+    /// Delete the records before an offset
+    #[command(visible_alias = "trim-prefix", after_help = trim::EXAMPLES)]
+    Trim(trim::Args),
+    /// Show where partitions start and end, and offsets by time
+    Offsets(offsets::Args),
     /// Write records: the same as `lastword produce`
     #[command(hide = true)]
     Produce(super::produce::Args),
@@ -61,6 +68,8 @@ impl Args {
             Verb::Describe(args) => args.format,
             Verb::Alter(args) => args.format,
             Verb::Delete(args) => args.format,
+            Verb::Trim(args) => args.format,
+            Verb::Offsets(args) => args.format,
             Verb::Produce(_) => OutputFormat::Table,
             Verb::Consume(args) => return args.json(),
         };
@@ -75,6 +84,8 @@ pub fn run(args: Args) -> Result<()> {
         Verb::Describe(args) => describe::run(&args),
         Verb::Alter(args) => alter::run(&args),
         Verb::Delete(args) => delete::run(&args),
+        Verb::Trim(args) => trim::run(&args),
+        Verb::Offsets(args) => offsets::run(&args),
         Verb::Produce(args) => super::produce::run(&args),
         Verb::Consume(args) => super::consume::run(&args),
     }
