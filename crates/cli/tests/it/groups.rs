@@ -138,7 +138,17 @@ fn topics_are_listed_with_what_exists_and_in_any_order() {
 fn a_group_is_moved_to_every_place_that_has_a_name() {
     let data = temporary();
     let broker = Broker::start(data.path());
-    broker.run(&["topic", "create", "orders", "-p", "2"]).ok();
+    broker
+        .run(&[
+            "topic",
+            "create",
+            "orders",
+            "-p",
+            "2",
+            "-c",
+            "retention.ms=-1",
+        ])
+        .ok();
     for second in 0..10 {
         let line = format!(
             r#"{{"value":"v","timestamp":{}}}"#,
@@ -149,7 +159,7 @@ fn a_group_is_moved_to_every_place_that_has_a_name() {
             .ok();
     }
     broker
-        .run(&["consume", "orders", "-g", "app", "-n", "4", "-f", ""])
+        .run(&["consume", "orders", "-g", "app", "-e", "-n", "4", "-f", ""])
         .ok();
     let to = |args: &[&str]| {
         let said = broker.run(&[&["group", "seek", "app"], args].concat()).ok();

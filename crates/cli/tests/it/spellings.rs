@@ -396,7 +396,10 @@ fn every_spelling_of_the_table_does_what_it_says() {
 fn tombstones_and_bytes_are_seen_in_json_and_the_start_is_said() {
     let data = temporary();
     let broker = Broker::start(data.path());
-    broker.run(&["topic", "create", "t"]).ok();
+    // The records are old.
+    broker
+        .run(&["topic", "create", "t", "-c", "retention.ms=-1"])
+        .ok();
     let input = "{\"key\":{\"base64\":\"/wA=\"},\"value\":null,\"timestamp\":1700000000000}\n{\"key\":\"k\",\"value\":\"\",\"timestamp\":1700000000001}\n";
     broker
         .run_with(&["produce", "t", "--jsonl", "-q"], input)

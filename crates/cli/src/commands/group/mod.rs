@@ -12,7 +12,18 @@ use crate::client::{Client, TopicInfo};
 use crate::error::{CliError, Result};
 use crate::output::OutputFormat;
 
+const EXAMPLES: &str = "Examples:\n  lastword group ls\n  lastword group describe app\n  \
+    lastword group seek app --to start";
+const LS_EXAMPLES: &str = "Examples:\n  lastword group ls\n  lastword group ls --format json";
+const DESCRIBE_EXAMPLES: &str =
+    "Examples:\n  lastword group describe app\n  lastword group describe app --format json";
+const DELETE_EXAMPLES: &str =
+    "Examples:\n  lastword group delete app\n  lastword group delete a b --dry-run";
+const OFFSET_DELETE_EXAMPLES: &str = "Examples:\n  lastword group offset-delete app --topic orders\n  \
+    lastword group offset-delete app --topic orders:0 -y";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -21,16 +32,19 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Verb {
     /// List groups, with their lag
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", after_help = LS_EXAMPLES)]
     Ls(ls::Args),
     /// Show a group: state, members, and what is left to read, partition by partition
+    #[command(after_help = DESCRIBE_EXAMPLES)]
     Describe(describe::Args),
     /// Move what a group has committed
     #[command(after_help = seek::EXAMPLES)]
     Seek(seek::Args),
     /// Delete groups with all they have committed
+    #[command(after_help = DELETE_EXAMPLES)]
     Delete(delete::Args),
     /// Forget what a group has committed for some topics
+    #[command(after_help = OFFSET_DELETE_EXAMPLES)]
     OffsetDelete(offset_delete::Args),
 }
 

@@ -19,6 +19,8 @@ const LS_EXAMPLES: &str = "Examples:\n  lastword topic ls\n  lastword topic ls -
     lastword topic ls --format json | jq -r '.topics[].name'";
 const DESCRIBE_EXAMPLES: &str = "Examples:\n  lastword topic describe prices\n  lastword topic describe prices --map\n  \
     lastword topic describe prices --all --format json";
+const OFFSETS_EXAMPLES: &str =
+    "Examples:\n  lastword topic offsets prices\n  lastword topic offsets prices --at -1h";
 const DELETE_EXAMPLES: &str = "Examples:\n  lastword topic delete prices\n  lastword topic delete prices orders --yes\n  \
     lastword topic delete prices --dry-run";
 
@@ -50,6 +52,7 @@ enum Verb {
     #[command(visible_alias = "trim-prefix", after_help = trim::EXAMPLES)]
     Trim(trim::Args),
     /// Show where partitions start and end, and offsets by time
+    #[command(after_help = OFFSETS_EXAMPLES)]
     Offsets(offsets::Args),
     /// Write records: the same as `lastword produce`
     #[command(hide = true)]
