@@ -8,12 +8,11 @@ mod config;
 mod demo;
 mod directory;
 mod dump;
-
 mod exit_codes;
 mod get;
+mod groups;
 mod obstacles;
 mod plain;
-mod groups;
 mod readme;
 mod records;
 mod schema;

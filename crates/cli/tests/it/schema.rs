@@ -134,6 +134,20 @@ fn what_every_command_prints_as_json_is_what_its_schema_says() {
         0,
     );
     hold("consume prices -e --format json", "", 0);
+    hold("consume prices -g app -n 1 --format json", "", 0);
+    hold("group ls --http @http --format json", "", 0);
+    hold("group describe app --http @http --format json", "", 0);
+    hold("group describe app --format json", "", 0);
+    hold("group seek app --to start --format json", "", 0);
+    hold("group delete app --dry-run --format json", "", 0);
+    hold(
+        "group offset-delete app --topic prices -y --format json",
+        "",
+        0,
+    );
+    hold("topic offsets prices --at -1h --format json", "", 0);
+    hold("topic trim prices -o 1 --dry-run --format json", "", 0);
+    hold("topic ls --http @http --format json", "", 0);
     hold("topic ls --format json", "", 0);
     hold("topic list --internal --format json", "", 0);
     hold(

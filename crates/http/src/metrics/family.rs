@@ -63,6 +63,8 @@ families! {
         "Bytes of the segments";
     PARTITION_SEGMENTS = Gauge "lastword_partition_segments" ["topic", "partition"]
         "Segments, the active one included";
+    PARTITION_RECORDS = Gauge "lastword_partition_records" ["topic", "partition"]
+        "Records that exist below the HighWatermark; absent while they are being counted for the first time";
     METRICS_LEFT_OUT = Gauge "lastword_metrics_partitions_left_out" []
         "Partitions that have no series of their own now, because there are more than lastword.metrics.partition.limit";
     PARTITION_LIVE_KEYS = Gauge "lastword_partition_live_keys" ["topic", "partition"]
@@ -170,6 +172,8 @@ families! {
         "Members of a group";
     GROUP_LAG = Gauge "lastword_group_lag" ["group", "topic"]
         "Offsets between what a group has committed and what it could read, summed over partitions with a commit";
+    GROUP_LAG_RECORDS = Gauge "lastword_group_lag_records" ["group", "topic"]
+        "Records that exist among them: what is really left to read; absent while they are being counted";
 
     DISK_FREE = Gauge "lastword_disk_free_bytes" ["log_dir"]
         "Bytes that are free on the file system of the log directory";

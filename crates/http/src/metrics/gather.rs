@@ -1,8 +1,10 @@
 //! What the broker knows, as samples. No lock of its own; each subject is asked once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lastword_broker::coordinator::group_view;
+use lastword_broker::partition::CountBudget;
 use lastword_broker::{Broker, TrafficCounts};
 use lastword_storage::cleaner::{CleanerOverview, DeleteHorizon, LogStatus, ReasonCode};
 
@@ -12,6 +14,8 @@ use super::scrape::Scrape;
 use crate::shared::Shared;
 
 const LISTENER: &str = "PLAINTEXT";
+/// What counting records may take of a scrape; what was counted is kept for the next one.
+const COUNTING: Duration = Duration::from_millis(100);
 
 pub(super) fn gather(shared: &Shared, broker: &Broker) -> Scrape {
     let mut scrape = Scrape::default();
@@ -23,16 +27,17 @@ pub(super) fn gather(shared: &Shared, broker: &Broker) -> Scrape {
     scrape.add(BUILD_INFO, &build, 1.0);
     let started_ms = broker.clock.now_ms() as f64 - shared.uptime().as_secs_f64() * 1e3;
     scrape.add(START_TIME, &[], started_ms / 1e3);
-    partitions(&mut scrape, broker);
+    let budget = CountBudget::new(COUNTING);
+    partitions(&mut scrape, broker, budget);
     compaction(&mut scrape, broker);
     clients(&mut scrape, broker);
-    groups(&mut scrape, broker);
+    groups(&mut scrape, broker, budget);
     disk(&mut scrape, broker);
     process(&mut scrape);
     scrape
 }
 
-fn partitions(scrape: &mut Scrape, broker: &Broker) {
+fn partitions(scrape: &mut Scrape, broker: &Broker, budget: CountBudget) {
     let mut all = broker.partitions.all();
     all.sort_by(|a, b| a.topic_partition().cmp(b.topic_partition()));
     let is_aggregated = all.len() > limit(broker);
@@ -69,6 +74,9 @@ fn partitions(scrape: &mut Scrape, broker: &Broker) {
             scrape.add(family, labels, value as f64);
         }
         scrape.add(PARTITION_SIZE, labels, partition.size_bytes() as f64);
+        if let Ok(Some(records)) = partition.records(budget) {
+            scrape.add(PARTITION_RECORDS, labels, records as f64);
+        }
         scrape.add(PARTITION_SEGMENTS, labels, segments.iter().count() as f64);
     }
     for (topic, bytes) in index_bytes {
@@ -293,7 +301,7 @@ fn clients(scrape: &mut Scrape, broker: &Broker) {
     }
 }
 
-fn groups(scrape: &mut Scrape, broker: &Broker) {
+fn groups(scrape: &mut Scrape, broker: &Broker, budget: CountBudget) {
     // Absent while they are being loaded: half of them would look like a loss.
     let Ok((groups, states)) = group_view::describe_first(broker, limit(broker)) else {
         return;
@@ -305,15 +313,22 @@ fn groups(scrape: &mut Scrape, broker: &Broker) {
         let group_id = &*view.summary.group_id;
         let members = view.members.len() as f64;
         scrape.add(GROUP_MEMBERS, &[group_id], members);
-        let mut lags: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut lags: BTreeMap<&str, (i64, Option<u64>)> = BTreeMap::new();
         for committed in &view.offsets {
-            if let Some(lag) = committed.lag() {
-                let sum = lags.entry(&committed.topic).or_default();
-                *sum = sum.saturating_add(lag);
-            }
+            let partition = broker.partitions.get(&committed.topic, committed.partition);
+            let (Some(lag), Some(partition)) = (committed.lag(), partition) else {
+                continue;
+            };
+            let records = partition.records_from(committed.offset, budget);
+            let sums = lags.entry(&committed.topic).or_insert((0, Some(0)));
+            sums.0 = sums.0.saturating_add(lag);
+            sums.1 = sums.1.zip(records.ok().flatten()).map(|(a, b)| a + b);
         }
-        for (topic, lag) in lags {
+        for (topic, (lag, records)) in lags {
             scrape.add(GROUP_LAG, &[group_id, topic], lag as f64);
+            if let Some(records) = records {
+                scrape.add(GROUP_LAG_RECORDS, &[group_id, topic], records as f64);
+            }
         }
     }
 }

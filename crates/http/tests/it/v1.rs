@@ -167,6 +167,15 @@ async fn a_compacted_topic_shows_the_records_that_exist_and_the_lag_that_is_real
         (&Value::from(26), &Value::from(4))
     );
     assert_eq!(listed["members"], 0);
+    let metrics = running.get("/metrics").await;
+    for name in [
+        "lastword_partition_records{topic=\"prices\",partition=\"0\"} ",
+        "lastword_group_lag_records{group=\"app\",topic=\"prices\"} ",
+    ] {
+        let mut lines = metrics.body.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)).expect(name);
+        assert_eq!(value.parse(), Ok(4.0), "{name}");
+    }
     running
         .get("/v1/topics?counts=guessed")
         .await
