@@ -14,13 +14,13 @@ pub struct Args {
     /// Id
     #[arg(value_name = "GROUP")]
     group: String,
-    /// Forget what is committed for these
+    /// Forget what is committed for these: TOPIC, or TOPIC:PARTITION
     #[arg(
         short,
         long = "topic",
         visible_alias = "topics",
         required = true,
-        value_name = "TOPIC[:PARTITION]",
+        value_name = "TOPIC",
         value_delimiter = ','
     )]
     topics: Vec<String>,
