@@ -387,12 +387,8 @@ fn a_hangup_applies_what_can_be_and_names_what_waits_for_a_restart() {
 
     std::fs::write(&file, "log.roll.ms=never\n").expect("file");
     broker.signal("-HUP");
-    broker.wait_for_log("not reloaded: ");
-    assert!(
-        broker.log().contains("log.roll.ms: `never` is no time"),
-        "{}",
-        broker.log()
-    );
+    let log = broker.wait_for_log("log.roll.ms: `never` is no time");
+    assert!(log.contains("not reloaded: "), "{log}");
     let described = broker.run(&["topic", "describe", "a", "-c"]).ok();
     assert!(described.contains("7200000"), "{described}");
 }
