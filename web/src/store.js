@@ -9,6 +9,7 @@ const RETRY_MS = 1000;
 const SPARK_POINTS = 60;
 const SECONDS = 600;
 const MINUTES = 1440;
+const FIRST_PAGE = 200;
 const PAGE = 1000;
 
 export const state = {
@@ -31,6 +32,7 @@ let frame = null;
 let source = null;
 let retry = null;
 let load = 0;
+let isNew = false;
 const heard = new Map(); // bytes that came into each topic since the last second
 
 function changed() {
@@ -81,7 +83,7 @@ async function loadAll() {
     const names = new Set();
     let from = '';
     do {
-      const page = await ask(`/v1/topics?limit=${PAGE}&from=${part(from)}`);
+      const page = await ask(`/v1/topics?limit=${from ? PAGE : FIRST_PAGE}&from=${part(from)}`);
       if (mine !== load) return;
       for (const topic of page.topics) {
         names.add(topic.name);
@@ -117,6 +119,7 @@ const on = {
     state.version = data.version;
     state.link = 'live';
     state.why = null;
+    isNew = true;
     loadAll();
   },
   rates(data) {
@@ -131,6 +134,9 @@ const on = {
     }
     for (const { topic } of data.running) touch(topic);
     minuteOfTraffic();
+    // The broker tells of changes from its first look on: what came between the list and that look is in a second list.
+    if (isNew) setTimeout(loadAll, 150);
+    isNew = false;
   },
   topics(data) {
     data.forEach(keepTopic);

@@ -245,6 +245,7 @@ impl Watch {
         let is_first = self.topics.is_empty();
         let budget = CountBudget::new(COUNT_TIME);
         let mut changed = Vec::new();
+        let mut statuses = None;
         let mut known = HashMap::with_capacity(self.topics.len());
         for (topic, index) in image.topics_from("").zip(0..) {
             let name = topic.name.to_string();
@@ -258,7 +259,9 @@ impl Watch {
                 known.insert(name, Sign { sign, ..old });
                 continue;
             }
-            let shown = topics::show(broker, topic, budget);
+            let statuses = statuses.get_or_insert_with(|| topics::statuses(broker));
+            let statuses = statuses.get(&topic.name).map_or(&[][..], Vec::as_slice);
+            let shown = topics::topic(broker, topic, statuses, budget);
             let shown_sign = hash(&serde_json::to_string(&shown).unwrap_or_default());
             if shown_sign != old.shown {
                 changed.push(shown);

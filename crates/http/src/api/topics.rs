@@ -2,6 +2,7 @@
 //! word and the sentence.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::routing::get;
@@ -134,11 +135,7 @@ async fn list(
     blocking(move || {
         let budget = query.counts.budget();
         let image = broker.metadata.image();
-        let mut statuses: BTreeMap<_, Vec<LogStatus>> = BTreeMap::new();
-        for status in broker.cleaner.status() {
-            let topic = status.topic_partition.topic.clone();
-            statuses.entry(topic).or_default().push(status);
-        }
+        let statuses = statuses(&broker);
         let mut topics = image.topics_from(&query.from);
         let shown = topics.by_ref().take(limit);
         let shown = shown.map(|image| {
@@ -176,6 +173,16 @@ async fn one(
         }))
     })
     .await?
+}
+
+/// What the cleaner says of every topic. At once: the place in a queue is among all.
+pub(crate) fn statuses(broker: &Broker) -> BTreeMap<Arc<str>, Vec<LogStatus>> {
+    let mut statuses: BTreeMap<_, Vec<LogStatus>> = BTreeMap::new();
+    for status in broker.cleaner.status() {
+        let topic = status.topic_partition.topic.clone();
+        statuses.entry(topic).or_default().push(status);
+    }
+    statuses
 }
 
 /// One topic as it is in the list.
@@ -216,7 +223,8 @@ pub(super) fn row(broker: &Broker, image: &TopicImage, budget: CountBudget) -> R
     }
 }
 
-fn topic(
+/// The same, with what the cleaner says of its partitions.
+pub(crate) fn topic(
     broker: &Broker,
     image: &TopicImage,
     statuses: &[LogStatus],
