@@ -144,7 +144,7 @@ test('Compact now makes the strip shorter, and the page has the numbers of compa
     return caption.includes(`${one.counts.live_keys} live keys`) && digits(/offset ([\d,]+)/.exec(caption)[1]) === one.first_dirty_offset;
   });
   assert.equal(one.counts.live_keys, 40);
-  assert.equal(await card.locator('.word').first().innerText(), one.reason);
+  await until('the reason', async () => (await card.locator('.word').first().innerText()) === one.reason);
   await page.goto(`${broker.url}#topic/shrinks/0`);
   await page.waitForSelector('#segments');
   const rows = page.getByRole('table', { name: 'Segments' }).locator('tbody tr');
