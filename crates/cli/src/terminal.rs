@@ -30,6 +30,8 @@ pub fn choose_colour(words: &[String]) {
         Some("never") => ColorChoice::Never,
         _ if is_any("NO_COLOR") => ColorChoice::Never,
         _ if is_set("FORCE_COLOR") || is_set("CLICOLOR_FORCE") => ColorChoice::Always,
+        // By itself the library takes a CI's word for it that a dumb terminal has colours.
+        _ if is_dumb() => ColorChoice::Never,
         _ => ColorChoice::Auto,
     };
     let _ = CHOSEN.set(choice);
@@ -67,8 +69,11 @@ pub fn is_utf8() -> bool {
 
 /// Whether this stream is a terminal that knows how to go back: a dumb one only prints on.
 pub fn can_redraw(stream: &impl IsTerminal) -> bool {
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    stream.is_terminal() && !is_dumb
+    stream.is_terminal() && !is_dumb()
+}
+
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Whether bars are drawn on standard error when nobody said: on a terminal, and not in CI.
