@@ -34,14 +34,18 @@ pub fn problems(properties: &Properties) -> Vec<Problem> {
     found.extend(between(properties));
     let seen: BTreeSet<String> = found.iter().map(|it| it.name.clone()).collect();
     // What only shows when all of it is put together.
-    let valid: Properties = properties
+    let mut valid: Properties = properties
         .iter()
         .filter(|(name, _)| !seen.contains(*name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    if let Err(error) = BrokerConfig::from_properties(&valid) {
+    while let Err(error) = BrokerConfig::from_properties(&valid) {
         let name = as_written(&error.name, properties);
         found.push(problem(&name, error.reason));
+        // It stops at the first; without that one it tells the next. One that was not written cannot be left out.
+        if valid.remove(&name).is_none() {
+            break;
+        }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     found

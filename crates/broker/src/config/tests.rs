@@ -172,6 +172,18 @@ fn all_that_is_wrong_is_named_at_once() {
 }
 
 #[test]
+fn of_settings_that_only_show_together_each_is_named() {
+    let pairs = [
+        ("log.dirs", "/a,/b"),
+        ("listeners", "SASL_SSL://127.0.0.1:9092"),
+    ];
+    let properties = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let found = problems(&properties.into());
+    let names: Vec<&str> = found.iter().map(|it| it.name.as_str()).collect();
+    assert_eq!(names, ["listeners", "log.dirs"], "{found:?}");
+}
+
+#[test]
 fn what_says_the_same_in_other_words_is_known() {
     assert_eq!(
         same_meaning("log.retention.hours"),
