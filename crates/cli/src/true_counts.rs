@@ -36,6 +36,7 @@ pub struct TopicCounts {
     pub size_bytes: i64,
     pub records: Option<u64>,
     pub live_bytes: Option<u64>,
+    pub dead_bytes: Option<u64>,
     pub live_keys: Option<u64>,
     pub dirty_ratio: Option<f64>,
     /// Partitions by reason.

@@ -78,6 +78,8 @@ struct Row {
     /// Keys with a value, as the last plan or cleaning counted them.
     live_keys: Option<u64>,
     live_bytes: Option<u64>,
+    /// What a cleaning would remove, as the last plan or cleaning counted it.
+    dead_bytes: Option<u64>,
     size_bytes: Option<i64>,
     dirty_ratio: Option<f64>,
     /// Partitions by the reason why they are not being compacted now.
@@ -180,6 +182,7 @@ fn rows(
             records: counts.as_ref().and_then(|it| it.records),
             live_keys: counts.as_ref().and_then(|it| it.live_keys),
             live_bytes: counts.as_ref().and_then(|it| it.live_bytes),
+            dead_bytes: counts.as_ref().and_then(|it| it.dead_bytes),
             size_bytes: size_bytes.or_else(|| sizes.get(&topic.name).copied()),
             dirty_ratio: counts.as_ref().and_then(|it| it.dirty_ratio),
             reasons: counts.map(|it| it.reasons).unwrap_or_default(),
@@ -225,11 +228,10 @@ fn cells(row: &Row, exact: bool) -> Vec<String> {
         Some(bytes) => human_bytes(bytes),
         None => none(),
     };
-    let live = match (row.live_bytes, row.size_bytes) {
-        // The active segment is not in the plan: what is in it may be live or dead.
-        (Some(live), Some(size)) if size > 0 => {
-            let share = 100.0 * live as f64 / size as f64;
-            format!("{:.0}", share.min(100.0))
+    let live = match (row.live_bytes, row.dead_bytes) {
+        // Of what was counted: what has come since may be live or dead.
+        (Some(live), Some(dead)) if live + dead > 0 => {
+            format!("{:.0}", 100.0 * live as f64 / (live + dead) as f64)
         }
         _ => none(),
     };
