@@ -260,6 +260,8 @@ impl Client {
             None,
         );
         let topics = self.topics().unwrap_or_default();
+        // A view of a topic cannot be made, only the topic.
+        let name = name.strip_suffix("@state").unwrap_or(name);
         match nearest(name, topics.iter().map(|topic| topic.name.as_str())) {
             Some(near) => error.hint(format!("{near}, or: lastword topic create {name}")),
             None => error.hint(format!(

@@ -52,7 +52,7 @@ A running broker is asked over HTTP; --data-dir cleans a directory without one.\
 Settings come from the directory where it has them: topic configs and dynamic broker configs. A --set under a topic \
 config's name wins over them; one under a broker config's name is a default, as in a broker's file.\n\n\
 Interrupted at any time, even by kill -9, the directory stays whole; run the same command again to go on.\n\n\
-Exit codes: 0 done, 1 some logs could not be cleaned, 2 wrong usage or a local failure, 130 interrupted.\n\n\
+Exit codes: 0 done, 1 some logs could not be cleaned, 2 wrong usage or a local failure,\n3 no broker, 4 it refused, 130 interrupted.\n\n\
 Examples:\n  lastword compact prices --dry-run\n  lastword compact prices --roll --wait\n  \
 lastword compact prices:0 --explain\n  lastword compact status --watch\n  lastword compact --data-dir ./lastword-data\n  \
 lastword compact --data-dir /var/lib/kafka --topic prices --topic orders:3 --dry-run\n  \

@@ -39,7 +39,7 @@ Nothing is written to either.\n\n\
 Proved: the last committed record of every key is in NEW as it was in OLD, nothing was invented, offsets and order are \
 the same, what a cleaning may not touch is there, tombstones and markers went no sooner than they may, rolled back data \
 stays rolled back, checksums and indexes are sound. docs/verify.md has the rules.\n\n\
-Exit codes: 0 NEW is a right cleaning of OLD, 1 it is not, 2 wrong usage or a local failure.\n\n\
+Exit codes: 0 NEW is a right cleaning of OLD, 1 it is not, 2 wrong usage or a local failure,\n3 no broker, 4 it refused.\n\n\
 Examples:\n  lastword verify /backup/kafka-logs /var/lib/kafka\n  \
 lastword verify before/prices-0 after/prices-0 --set delete.retention.ms=0\n  \
 lastword verify before after --topic prices --format json")]

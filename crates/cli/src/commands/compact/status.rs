@@ -9,6 +9,8 @@ use lastword_http::client::encode;
 use serde::Deserialize;
 use serde_json::Value;
 
+use lastword_storage::cleaner::choose::is_internal;
+
 use super::live::{Target, human, parse, path_of};
 use crate::error::Result;
 use crate::http::HttpArgs;
@@ -25,6 +27,9 @@ pub struct Args {
     /// Only this topic, or one partition of it
     #[arg(value_name = "TOPIC[:PARTITION]")]
     target: Option<String>,
+    /// Also the topics of Kafka itself, as __consumer_offsets
+    #[arg(short, long)]
+    internal: bool,
     /// Print again every so many seconds, until interrupted
     #[arg(short, long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
           value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -144,7 +149,7 @@ fn ago(at_ms: i64) -> String {
 pub fn run(args: &Args) -> Result<()> {
     let target = args.target.as_deref().map(Target::parse).transpose()?;
     loop {
-        let document = document(&args.http, target.as_ref())?;
+        let document = document(args, target.as_ref())?;
         let is_redrawn = args.watch.is_some() && terminal::can_redraw(&io::stdout());
         if is_redrawn && args.format == OutputFormat::Table {
             output::text("\x1b[H\x1b[2J")?;
@@ -158,11 +163,18 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// One document whatever was asked for.
-fn document(http: &HttpArgs, target: Option<&Target>) -> Result<Value> {
+fn document(args: &Args, target: Option<&Target>) -> Result<Value> {
     match target {
-        None => http.call("GET", "/v1/compaction", None),
+        None => {
+            let mut document: Value = args.http.call("GET", "/v1/compaction", None)?;
+            let partitions = document["partitions"].as_array_mut();
+            if let Some(partitions) = partitions.filter(|_| !args.internal) {
+                partitions.retain(|it| !it["topic"].as_str().is_some_and(is_internal));
+            }
+            Ok(document)
+        }
         Some(target) => {
-            let partitions = target.statuses(http)?;
+            let partitions = target.statuses(&args.http)?;
             Ok(serde_json::json!({"schema_version": 1, "partitions": partitions}))
         }
     }
