@@ -30,6 +30,10 @@ use super::reason::{OpenTransaction, Pause, Reason, Running};
 /// Of the time between a horizon's pass and the next, so that a log whose tombstones expire one by one is not read once
 /// for each of them.
 const HORIZON_SPACING: i64 = 16;
+/// The least of it.
+const LEAST_SPACING_MS: i64 = 1_000;
+/// The same behind a damaged segment, which keeps what could expire for as long as it is there.
+const DAMAGED_SPACING_MS: i64 = 600_000;
 
 /// What `choose` has to know of one log.
 #[derive(Debug, Clone)]
@@ -264,7 +268,11 @@ fn late_ms(log: &LogFacts, bounds: &Bounds, now_ms: i64) -> i64 {
 }
 
 fn spacing_ms(log: &LogFacts) -> i64 {
-    log.delete_retention_ms / HORIZON_SPACING
+    let least_ms = match log.damage {
+        Some(_) => DAMAGED_SPACING_MS,
+        None => LEAST_SPACING_MS,
+    };
+    (log.delete_retention_ms / HORIZON_SPACING).max(least_ms)
 }
 
 /// Why this log is to be cleaned, or why not.

@@ -321,7 +321,7 @@ impl<'a> Outputs<'a> {
             }
             warn!(
                 file = segment.log_path(),
-                position, damage, "leaving out a torn tail that was never acknowledged"
+                position, damage, "leaving out a torn tail"
             );
             break;
         }

@@ -250,12 +250,35 @@ fn a_passed_horizon_needs_no_dirty_bytes() {
     };
     assert_eq!(triggered(unknown, 0), Trigger::DeleteHorizon);
     let spaced = LogFacts {
-        delete_retention_ms: 1_600,
+        delete_retention_ms: 32_000,
         last_cleaned_ms: Some(650),
         ..clean
     };
-    assert_eq!(reason(spaced.clone(), 749), ACTIVE_SEGMENT);
-    assert_eq!(triggered(spaced, 750), Trigger::DeleteHorizon);
+    assert_eq!(reason(spaced.clone(), 2_649), ACTIVE_SEGMENT);
+    assert_eq!(triggered(spaced.clone(), 2_650), Trigger::DeleteHorizon);
+    let at_once = LogFacts {
+        delete_retention_ms: 0,
+        ..spaced
+    };
+    assert_eq!(reason(at_once.clone(), 1_649), ACTIVE_SEGMENT);
+    assert_eq!(triggered(at_once, 1_650), Trigger::DeleteHorizon);
+}
+
+#[test]
+fn what_a_damaged_segment_keeps_from_expiring_is_not_looked_at_all_the_time() {
+    let damaged = LogFacts {
+        checkpoint_offset: Some(30),
+        horizon: DeleteHorizon::At(700),
+        last_cleaned_ms: Some(5_000),
+        damage: Some("segment 10 is damaged".into()),
+        ..log(4)
+    };
+    let quarantined = Reason::Quarantined {
+        error: "segment 10 is damaged".into(),
+        retry_at_ms: None,
+    };
+    assert_eq!(reason(damaged.clone(), 604_999), quarantined);
+    assert_eq!(triggered(damaged, 605_000), Trigger::DeleteHorizon);
 }
 
 #[test]
@@ -507,14 +530,14 @@ fn tombstones_that_could_have_gone_for_long_go_before_dirtier_logs() {
         topic_partition: topic_partition("quiet"),
         checkpoint_offset: Some(40),
         horizon: DeleteHorizon::At(5_000),
-        delete_retention_ms: 1_600,
+        delete_retention_ms: 16_000,
         ..log(5)
     };
     let logs = [log(5), quiet];
     assert_eq!(order_of(&logs, 4_999), ["t"]);
     assert_eq!(order_of(&logs, 5_000), ["t", "quiet"]);
-    assert_eq!(order_of(&logs, 5_100), ["t", "quiet"]);
-    assert_eq!(order_of(&logs, 5_101), ["quiet", "t"]);
+    assert_eq!(order_of(&logs, 6_000), ["t", "quiet"]);
+    assert_eq!(order_of(&logs, 6_001), ["quiet", "t"]);
 }
 
 #[test]

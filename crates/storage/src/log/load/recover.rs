@@ -106,11 +106,7 @@ impl Loader<'_> {
             *from = (*from).min(first_offset);
         }
         if recovered.truncated_bytes > 0 {
-            warn!(
-                file = segment.log_path(),
-                ?recovered,
-                "cut a torn tail that was never acknowledged"
-            );
+            warn!(file = segment.log_path(), ?recovered, "cut a torn tail");
         }
         // After an unclean stop one sync of everything follows, when all logs are loaded.
         if self.request.is_clean {
