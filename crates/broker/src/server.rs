@@ -292,22 +292,30 @@ fn open(
     Ok(broker)
 }
 
-/// A directory without metadata of ours is looked at before anything in it is opened. One that somebody serves is not:
-/// the logs cannot be opened then, which is told.
+/// A directory is looked at before anything in it is opened. One that is taken over is refused when it is not whole. Our
+/// own is served, as a broker with one damaged log serves the others, and what is missing is an error in the log. One
+/// that somebody serves is not looked at: the logs cannot be opened then, which is told.
 fn refuse_half_copied(config: &BrokerConfig, dir: &dyn Dir) -> Result<(), ServerError> {
     let path = config.log_dir.clone();
     let failed = |source| ServerError::DataDirectory {
         path: path.clone(),
         source,
     };
-    if dir.exists(METADATA_FILE_NAME).map_err(failed)? {
-        return Ok(());
-    }
+    let is_ours = dir.exists(METADATA_FILE_NAME).map_err(failed)?;
     let Ok(_lock) = dir.lock() else {
         return Ok(());
     };
     match whole_copy::missing(dir).map_err(failed)? {
         None => Ok(()),
+        Some(reason) if is_ours => {
+            tracing::error!(
+                dir = path,
+                missing = reason,
+                "records that were stored are not there: a copy that stopped half-way, or files that were lost; stop \
+                 the broker and restore them, or their offsets will be given again"
+            );
+            Ok(())
+        }
         Some(reason) => Err(ServerError::HalfCopied { path, reason }),
     }
 }
