@@ -27,6 +27,8 @@ mod tests;
 
 /// Tried in this order when no file is named.
 const DEFAULT_FILES: [&str; 2] = ["./server.properties", "/etc/lastword/server.properties"];
+/// No file of settings is longer.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// No secret is longer.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
@@ -112,7 +114,7 @@ impl Sources {
                 .map(str::to_owned)
         });
         if let Some(path) = path {
-            let text = std::fs::read_to_string(&path).map_err(|error| {
+            let text = file::read(&path, MAX_FILE_BYTES).map_err(|error| {
                 CliError::local("CONFIG_FILE", format!("cannot read {path}")).why(error.to_string())
             })?;
             settings.put(file::settings(&path, &text));
@@ -207,11 +209,7 @@ fn value(name: &str, text: &str) -> Result<(String, bool), String> {
         && path.starts_with('/')
     {
         let cannot = |error: std::io::Error| format!("cannot read {path}: {error}");
-        let size = std::fs::metadata(path).map_err(cannot)?.len();
-        if size > MAX_SECRET_BYTES {
-            return Err(format!("{path} has {size} bytes, which no value has"));
-        }
-        let secret = std::fs::read_to_string(path).map_err(cannot)?;
+        let secret = file::read(path, MAX_SECRET_BYTES).map_err(cannot)?;
         return Ok((secret.trim_end_matches(['\n', '\r']).to_owned(), true));
     }
     let translated = properties::translate(name, text);

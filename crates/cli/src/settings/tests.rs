@@ -123,3 +123,18 @@ fn a_value_may_stand_in_a_file_of_its_own_and_what_cannot_be_read_is_named() {
     );
     assert!(settings.check_readable().is_err());
 }
+
+#[test]
+fn a_file_in_latin_1_is_read_as_java_reads_it_and_one_without_an_end_is_refused() {
+    let latin = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(latin.path(), b"# K\xf6ln\nnum.partitions=3\n").unwrap();
+    let file = |path: &std::path::Path| Sources {
+        file: Some(path.to_str().unwrap().to_owned()),
+        ..Sources::default()
+    };
+    let settings = read(&file(latin.path()), &[]);
+    assert_eq!(settings.properties()["num.partitions"], "3");
+    let endless = file(std::path::Path::new("/dev/zero"));
+    let refused = endless.read_with(std::iter::empty()).unwrap_err();
+    assert!(format!("{refused:?}").contains("more than"), "{refused:?}");
+}
