@@ -64,15 +64,8 @@ pub struct Member {
 pub type Offsets = BTreeMap<(String, i32), i64>;
 
 pub fn list(client: &mut Client) -> Result<Vec<ListedGroup>> {
-    let mut tries = 0;
-    let response = loop {
-        let response = client.call(&message!(ListGroupsRequest {}))?;
-        if !is_passing(response.error_code) || tries >= TRIES {
-            break response;
-        }
-        tries += 1;
-        std::thread::sleep(BETWEEN_TRIES);
-    };
+    let request = message!(ListGroupsRequest {});
+    let response = while_passing(|| client.call(&request), |response| response.error_code)?;
     if response.error_code != 0 {
         return Err(CliError::refused(
             "cannot list groups",
@@ -289,16 +282,11 @@ fn of_coordinator<R: RequestResponsePair>(
     highest: i16,
     error_of: impl Fn(&R::Response) -> i16,
 ) -> Result<R::Response> {
-    let mut tries = 0;
-    loop {
+    let ask = || {
         let node = coordinator(client, id)?;
-        let response = client.call_node(node, request, highest, Duration::ZERO)?;
-        if !is_passing(error_of(&response)) || tries >= TRIES {
-            return Ok(response);
-        }
-        tries += 1;
-        std::thread::sleep(BETWEEN_TRIES);
-    }
+        client.call_node(node, request, highest, Duration::ZERO)
+    };
+    while_passing(ask, error_of)
 }
 
 fn coordinator(client: &mut Client, id: &str) -> Result<i32> {
@@ -306,16 +294,23 @@ fn coordinator(client: &mut Client, id: &str) -> Result<i32> {
         key: StrBytes::from(id),
         key_type: 0,
     });
+    let ask = || client.call_up_to(&request, HIGHEST_OF_ONE_COORDINATOR);
+    let response = while_passing(ask, |response| response.error_code)?;
+    if response.error_code != 0 {
+        let what = format!("no coordinator of group {id}");
+        return Err(refused(what, response.error_code));
+    }
+    client.learn_node(response.node_id, &response.host, response.port);
+    Ok(response.node_id)
+}
+
+/// Asks again for as long as the answer is an error that passes by itself, and not for ever.
+fn while_passing<R>(mut ask: impl FnMut() -> Result<R>, error_of: impl Fn(&R) -> i16) -> Result<R> {
     let mut tries = 0;
     loop {
-        let response = client.call_up_to(&request, HIGHEST_OF_ONE_COORDINATOR)?;
-        let code = response.error_code;
-        if code == 0 {
-            client.learn_node(response.node_id, &response.host, response.port);
-            return Ok(response.node_id);
-        }
-        if !is_passing(code) || tries >= TRIES {
-            return Err(refused(format!("no coordinator of group {id}"), code));
+        let response = ask()?;
+        if !is_passing(error_of(&response)) || tries >= TRIES {
+            return Ok(response);
         }
         tries += 1;
         std::thread::sleep(BETWEEN_TRIES);
